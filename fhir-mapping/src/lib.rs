@@ -1,0 +1,12 @@
+//! FHIR R4 and its neighbours as values: JSON, validation, search, merging, HL7 v2. Pure: same
+//! input, same output; it never fails for reasons of environment.
+//!
+//! Absent here, on purpose: files, sockets, clocks, randomness, the store.
+
+pub mod conflict;
+pub mod draft;
+pub mod model;
+pub mod search;
+pub mod terminology;
+pub mod v2;
+pub mod validate;

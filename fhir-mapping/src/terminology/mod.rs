@@ -1,0 +1,1 @@
+//! Code maps and unit aliases.

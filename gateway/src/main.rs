@@ -1,0 +1,5 @@
+//! `wayside`: see `wayside --help`.
+
+fn main() -> std::process::ExitCode {
+    gateway::cli::run()
+}

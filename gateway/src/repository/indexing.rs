@@ -1,0 +1,1 @@
+//! Carries search values and terms from the mapping to a write set.
