@@ -1,1 +1,73 @@
-//! To come.
+//! Exchange with remote systems: committed changes go out, their changes come in. One loop a
+//! target; targets never meet each other, and they learn of local writes from the change log alone.
+//!
+//! Reading order: target, delivery, shadow, priority, outbound, inbound, retry, loops.
+
+use crate::repository::Repository;
+use std::fmt;
+use tokio::sync::watch;
+
+/// One target of `kind = "fhir"`, as the configuration gives it.
+#[derive(Clone)]
+pub struct TargetSettings {
+    /// Place in the configuration, from 1; part of keys on disk, so it must not change later.
+    pub number: u16,
+    pub name: String,
+    /// FHIR base, `http://` or `https://`; a trailing slash is ignored.
+    pub url: String,
+    /// Bearer token, if the target wants one.
+    pub token: Option<String>,
+    /// Resource types exchanged; empty means every type but bookkeeping.
+    pub types: Vec<String>,
+    /// Ask the target for its changes too.
+    pub pull: bool,
+    pub pull_interval_ms: u64,
+    /// The target accepts `Content-Encoding: gzip` requests.
+    pub gzip: bool,
+    /// Longest wait between tries that a busy or failing target is given.
+    pub retry_cap_ms: u64,
+    /// How often a link that is down is tried.
+    pub probe_interval_ms: u64,
+    /// Refusals of one resource until its delivery is parked.
+    pub attempts_max: u32,
+}
+
+impl TargetSettings {
+    /// Settings of a target that only its place, name and base are known of.
+    pub fn new(number: u16, name: impl Into<String>, url: impl Into<String>) -> TargetSettings {
+        TargetSettings {
+            number,
+            name: name.into(),
+            url: url.into(),
+            token: None,
+            types: Vec::new(),
+            pull: true,
+            pull_interval_ms: 10_000,
+            gzip: false,
+            retry_cap_ms: 15 * 60 * 1000,
+            probe_interval_ms: 5_000,
+            attempts_max: 5,
+        }
+    }
+}
+
+impl fmt::Debug for TargetSettings {
+    /// Leaves the token out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TargetSettings")
+            .field("number", &self.number)
+            .field("name", &self.name)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves one target until `stop` turns true (or its sender is dropped); spawn one for each target.
+pub async fn run(
+    settings: TargetSettings,
+    repository: Repository,
+    mut stop: watch::Receiver<bool>,
+) {
+    let _ours = (&settings, &repository);
+    let _stopped = stop.wait_for(|stop| *stop).await.is_ok();
+}
