@@ -12,6 +12,9 @@ pub struct Connection {
     pub patient_system: String,
     /// Character set when MSH-18 is empty, as an HL7 table 0211 name.
     pub charset: String,
+    /// Assigning authorities (PID-3.4 as sent) whose identifiers have another system:
+    /// (authority, system).
+    pub authorities: Vec<(String, String)>,
     pub zone: jiff::tz::TimeZone,
 }
 
