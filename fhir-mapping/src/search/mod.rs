@@ -67,6 +67,12 @@ impl SearchValues {
         unimplemented!()
     }
 
+    /// Sets `_lastUpdated`: values are extracted before the writing transaction, which alone knows
+    /// the time (milliseconds since 1970-01-01T00:00:00Z). Changes no other parameter.
+    pub fn set_last_updated(&mut self, _time_ms: i64) {
+        unimplemented!()
+    }
+
     /// `None` when the bytes are of another format version: reindex.
     pub fn decode(_bytes: &[u8]) -> Option<SearchValues> {
         unimplemented!()
