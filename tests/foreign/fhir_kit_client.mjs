@@ -1,0 +1,57 @@
+// A web app's calls through fhir-kit-client. Argument: the FHIR base.
+import assert from 'node:assert';
+import kit from 'fhir-kit-client';
+
+const Client = kit.default ?? kit;
+const client = new Client({ baseUrl: process.argv[2] });
+
+const statement = await client.capabilityStatement();
+assert.equal(statement.fhirVersion, '4.0.1');
+
+const urn = 'urn:uuid:5f7c1f0e-8a55-4c1f-9d8f-3f3f54a1b001';
+const outcome = await client.transaction({
+  body: {
+    resourceType: 'Bundle',
+    type: 'transaction',
+    entry: [
+      {
+        fullUrl: urn,
+        resource: { resourceType: 'Patient', name: [{ family: 'Okoth' }] },
+        request: { method: 'POST', url: 'Patient' },
+      },
+      {
+        resource: {
+          resourceType: 'Encounter',
+          status: 'planned',
+          class: { system: 'http://terminology.hl7.org/CodeSystem/v3-ActCode', code: 'AMB' },
+          subject: { reference: urn },
+        },
+        request: { method: 'POST', url: 'Encounter' },
+      },
+    ],
+  },
+});
+assert.equal(outcome.type, 'transaction-response');
+assert.deepEqual(outcome.entry.map((e) => e.response.status.slice(0, 3)), ['201', '201']);
+const patientId = outcome.entry[0].response.location.match(/Patient\/([^/]+)/)[1];
+
+const bundle = await client.search({
+  resourceType: 'Encounter',
+  searchParams: { patient: patientId, _include: 'Encounter:patient' },
+});
+assert.deepEqual(bundle.entry.map((e) => e.search.mode).sort(), ['include', 'match']);
+
+const patient = await client.read({ resourceType: 'Patient', id: patientId });
+patient.name[0].given = ['Achieng'];
+await client.update({ resourceType: 'Patient', id: patientId, body: patient });
+const first = await client.vread({ resourceType: 'Patient', id: patientId, version: '1' });
+assert.equal(first.name[0].given, undefined);
+const history = await client.history({ resourceType: 'Patient', id: patientId });
+assert.equal(history.total, 2);
+
+await assert.rejects(client.read({ resourceType: 'Patient', id: 'nobody' }), (refusal) => {
+  assert.equal(refusal.response.status, 404);
+  assert.equal(refusal.response.data.resourceType, 'OperationOutcome');
+  return true;
+});
+console.log('fhir-kit-client: all right');

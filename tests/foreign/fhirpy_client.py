@@ -1,0 +1,62 @@
+"""A clinic's script on fhirpy: create, read, search, page, update, delete. Argument: the FHIR base."""
+
+import sys
+
+from fhirpy import SyncFHIRClient
+from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
+
+
+def main(base: str) -> None:
+    client = SyncFHIRClient(base)
+
+    patient = client.resource(
+        "Patient",
+        name=[{"family": "Mwangi", "given": ["Wanjirũ"]}],
+        birthDate="1984-03",
+        identifier=[{"system": "urn:clinic", "value": "py-1"}],
+    )
+    patient.save()
+    assert patient.id, "the server gives an id"
+
+    again = client.reference("Patient", patient.id).to_resource()
+    assert again["birthDate"] == "1984-03", "a partial date stays partial"
+
+    found = client.resources("Patient").search(identifier="urn:clinic|py-1").fetch_all()
+    assert [p.id for p in found] == [patient.id], "a search right after the write finds it"
+
+    for number in range(7):
+        client.resource(
+            "Observation",
+            status="final",
+            code={"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+            subject=patient.to_reference(),
+            effectiveDateTime=f"2026-01-0{number + 1}",
+            valueQuantity={"value": 60 + number, "unit": "/min"},
+        ).save()
+    observations = client.resources("Observation").search(patient=patient.id)
+    assert len(observations.limit(3).fetch_all()) == 7, "the pages together are the set"
+    assert observations.count() == 7, "_count=0 answers a total"
+    newest = observations.sort("-date").limit(1).fetch()
+    assert newest[0]["effectiveDateTime"] == "2026-01-07", "sorted by date, newest first"
+
+    patient["active"] = True
+    patient.save()
+    assert patient["meta"]["versionId"] == "2", "an update is the next version"
+
+    try:
+        client.resource("Patient", actve=True).save()
+        raise AssertionError("an unknown element must be refused")
+    except OperationOutcome as refusal:
+        assert "actve" in str(refusal), refusal
+
+    patient.delete()
+    try:
+        client.reference("Patient", patient.id).to_resource()
+        raise AssertionError("a deleted resource must not be read")
+    except ResourceNotFound:
+        pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+    print("fhirpy: all right")
