@@ -1,11 +1,17 @@
 //! The one door to the store for FHIR resources: read, write, search, apply, review.
 
 mod apply;
+mod conditions;
 mod identify;
 mod indexing;
+mod plan;
 mod read;
+mod references;
+mod reserved;
 mod review;
 mod search;
+mod stamp;
+mod urgency;
 mod write;
 
 pub use apply::{Applied, Incoming};
@@ -18,6 +24,7 @@ pub use write::{Actor, Transaction, Write, Written, WrittenKind};
 use crate::clock::Clock;
 use fhir_mapping::search::Zone;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use store::Store;
 
 /// Cheap to clone; all clones share one store.
@@ -30,12 +37,19 @@ struct Inner {
     store: Store,
     clock: Clock,
     zone: Zone,
+    /// Time given to the newest commit: `meta.lastUpdated` never goes backwards while we run.
+    last_stamp_ms: AtomicI64,
 }
 
 impl Repository {
     pub fn new(store: Store, clock: Clock, zone: Zone) -> Repository {
         Repository {
-            inner: Arc::new(Inner { store, clock, zone }),
+            inner: Arc::new(Inner {
+                store,
+                clock,
+                zone,
+                last_stamp_ms: AtomicI64::new(i64::MIN),
+            }),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::Repository;
 use crate::failure::Failure;
-use fhir_mapping::search::Query;
-use store::StoredVersion;
+use fhir_mapping::search::{Query, Zone};
+use store::{ResourceKey, StoredVersion, View};
 
 /// Where the next page goes on: after this sort key and rid. Its text is opaque to clients and
 /// carries a check (HMAC or digest), so a damaged cursor is refused.
@@ -40,4 +40,14 @@ impl Repository {
     pub fn search(&self, _request: &SearchRequest) -> Result<SearchPage, Failure> {
         unimplemented!()
     }
+}
+
+/// Keys of the first `limit` resources that match.
+pub(super) fn matching_keys(
+    _view: &View<'_>,
+    _query: &Query,
+    _zone: &Zone,
+    _limit: usize,
+) -> Result<Vec<ResourceKey>, Failure> {
+    unimplemented!()
 }
