@@ -1,11 +1,33 @@
 //! Exchange with remote systems: committed changes go out, their changes come in. One loop a
 //! target; targets never meet each other, and they learn of local writes from the change log alone.
 //!
-//! Reading order: target, delivery, shadow, priority, outbound, inbound, retry, loops.
+//! Reading order: target, delivery, shadow, takeover, outbox, priority, outbound, inbound, retry,
+//! then the shells: loops, dispatch, collect.
 
+mod collect;
+mod delivery;
+mod dispatch;
+mod inbound;
+mod loops;
+mod outbound;
+mod outbox;
+mod priority;
+mod retry;
+mod shadow;
+mod takeover;
+mod target;
+mod targets;
+
+use crate::failure::Failure;
 use crate::repository::Repository;
+use loops::Courier;
 use std::fmt;
+use std::time::Duration;
+use targets::fhir::FhirTarget;
 use tokio::sync::watch;
+
+/// Pause before a loop that broke is started anew.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// One target of `kind = "fhir"`, as the configuration gives it.
 #[derive(Clone)]
@@ -62,12 +84,55 @@ impl fmt::Debug for TargetSettings {
     }
 }
 
+/// What waits for a target, for gauges and the administrator's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries that are not settled, parked ones included; counted up to the limit.
+    pub deliveries: usize,
+}
+
+/// Counts what waits for a target, no further than `limit`.
+pub fn backlog(repository: &Repository, target: u16, limit: usize) -> Result<Backlog, Failure> {
+    let snapshot = repository.store().snapshot()?;
+    let deliveries = outbox::backlog(&snapshot.view(), target, limit)?;
+    Ok(Backlog { deliveries })
+}
+
 /// Serves one target until `stop` turns true (or its sender is dropped); spawn one for each target.
+/// Stopping in the middle is as safe as a power cut: everything that counts is in the store.
 pub async fn run(
     settings: TargetSettings,
     repository: Repository,
     mut stop: watch::Receiver<bool>,
 ) {
-    let _ours = (&settings, &repository);
-    let _stopped = stop.wait_for(|stop| *stop).await.is_ok();
+    let (tell, wake) = watch::channel(0_u64);
+    repository.store().on_commit(move |seq| {
+        let _former = tell.send_replace(seq.0);
+    });
+    loop {
+        let target = match FhirTarget::new(&settings, repository.clock().clone()) {
+            Ok(target) => Box::new(target),
+            Err(reason) => {
+                tracing::error!(target_name = %settings.name, "{reason}; nothing is exchanged");
+                let _stopped = stop.wait_for(|stop| *stop).await.is_ok();
+                return;
+            }
+        };
+        let courier = Courier::new(settings.clone(), repository.clone(), target);
+        // A task of its own, so that a broken invariant ends one round and not the exchange.
+        let mut work = tokio::spawn(courier.serve(wake.clone()));
+        tokio::select! {
+            _stopped = stop.wait_for(|stop| *stop) => {
+                work.abort();
+                return;
+            }
+            ended = &mut work => {
+                if ended.is_ok() {
+                    return; // the store is closed
+                }
+                tracing::error!(target_name = %settings.name, "E-SYNC-6: the loop broke; restarting");
+                tokio::time::sleep(RESTART_PAUSE).await;
+            }
+        }
+    }
 }

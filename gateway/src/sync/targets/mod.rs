@@ -1,0 +1,5 @@
+//! Transports, one file for each kind of target.
+
+pub(super) mod fhir;
+mod reply;
+mod wire;
