@@ -1,1 +1,392 @@
-//! To come.
+//! Builds and starts the parts in the order they need each other; stops them in reverse.
+
+use crate::clock::Clock;
+use crate::config::{self, Config, ConfigError};
+use crate::devices::{self, ConnectionRule, DeviceSettings};
+use crate::failure::Failure;
+use crate::http::auth::Auth;
+use crate::http::body::BodyLimits;
+use crate::http::interactions::Surface;
+use crate::http::limit::Limits;
+use crate::http::listen::{self, Door};
+use crate::http::request::{Front, Hosts};
+use crate::http::tls::{self, TlsError};
+use crate::http::tokens::{self, Role, Token};
+use crate::keys::{self, KeyError, Places};
+use crate::repository::Repository;
+use crate::sync::{self, TargetSettings};
+use crate::telemetry::{Gauges, Happening, Telemetry};
+use fhir_mapping::search::Zone;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{OpenOptions, Seq, Store, StoreError, Table};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("E-START-1: cannot listen on {address} for {what}: {detail}; choose another address")]
+    Listen {
+        what: &'static str,
+        address: SocketAddr,
+        detail: String,
+    },
+    #[error("E-START-2: --open lets everybody in, so {0} must be a loopback address as 127.0.0.1")]
+    OpenToOthers(SocketAddr),
+    #[error("E-START-3: cannot read the token of target {target}: {detail}; check token_file")]
+    TargetToken { target: String, detail: String },
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Failure> for StartError {
+    fn from(failure: Failure) -> StartError {
+        let issues = failure.issues.iter();
+        let texts: Vec<String> = issues.map(|i| format!("{}: {}", i.number, i.text)).collect();
+        StartError::Refused(texts.join("; "))
+    }
+}
+
+/// A running gateway. Dropping it does not stop it; `stop` does.
+pub struct Gateway {
+    /// As clients see it: `http://127.0.0.1:8080/fhir`.
+    pub base_url: String,
+    pub http: SocketAddr,
+    pub mllp: SocketAddr,
+    /// Where the administrator's token was written, when this was the first start.
+    pub first_token: Option<PathBuf>,
+    /// Where the self-signed certificate is, when one is in use.
+    pub own_certificate: Option<PathBuf>,
+    repository: Repository,
+    telemetry: Telemetry,
+    stop: watch::Sender<bool>,
+    parts: Vec<JoinHandle<()>>,
+}
+
+/// Time for the parts to end once asked; what remains is cut.
+const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
+const BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(15);
+const BODY_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+/// Counting for gauges stops here.
+const GAUGE_MAX: usize = 1_000_000;
+/// Changes looked at for the highest hybrid time given before.
+const HLC_LOOK_BACK: u64 = 1000;
+
+/// Where the configured store and its secrets are.
+pub fn places(config: &Config) -> Places {
+    Places {
+        data: config.store.folder.clone(),
+    }
+}
+
+/// Opens the store, making it and its key at the first start. For every subcommand that works on
+/// the data folder.
+pub fn open_store(config: &Config) -> Result<Store, StartError> {
+    let places = places(config);
+    let keys = keys::obtain(&places, config::passphrase())?;
+    let options = OpenOptions {
+        folder: places.data,
+        map_size_bytes: config.store.map_size_bytes,
+        queue_length_max: config.store.queue_length_max,
+        random: keys::random,
+    };
+    Ok(Store::open(options, keys)?)
+}
+
+/// `open_store` with the repository over it.
+pub fn open_repository(config: &Config) -> Result<Repository, StartError> {
+    let store = open_store(config)?;
+    let clock = Clock::system(highest_hlc(&store)?);
+    Ok(Repository::new(store, clock, Zone(config.zone()?)))
+}
+
+/// So that hybrid time goes on rising over a restart, whatever the wall clock says.
+fn highest_hlc(store: &Store) -> Result<u64, StoreError> {
+    let snapshot = store.snapshot()?;
+    let view = snapshot.view();
+    let Seq(last) = view.last_seq()?;
+    let after = Seq(last.saturating_sub(HLC_LOOK_BACK));
+    let limit = usize::try_from(HLC_LOOK_BACK).unwrap_or(usize::MAX);
+    let changes = view.changes(after, limit)?;
+    Ok(changes.iter().map(|change| change.hlc).max().unwrap_or(0))
+}
+
+impl Gateway {
+    /// Starts all parts; they accept work once this returns. `is_open` is `--open`.
+    pub async fn start(config: &Config, is_open: bool) -> Result<Gateway, StartError> {
+        if is_open && !config.http.listen.ip().is_loopback() {
+            return Err(StartError::OpenToOthers(config.http.listen));
+        }
+        let targets = target_settings(config)?;
+        let mllp = bind("mllp", config.mllp.listen).await?;
+        let http = bind("http", config.http.listen).await?;
+        let repository = tokio::task::block_in_place(|| open_repository(config))?;
+        let mut starting = Starting {
+            config,
+            is_open,
+            repository,
+            telemetry: Telemetry::new(),
+            stop: watch::Sender::new(false),
+            parts: Vec::new(),
+        };
+        let first_token = starting.first_token()?;
+        let mllp = starting.devices(config, mllp)?;
+        starting.targets(targets);
+        let (http, own_certificate) = starting.http(http)?;
+        let scheme = if starting.uses_tls() { "https" } else { "http" };
+        Ok(Gateway {
+            base_url: format!("{scheme}://{http}/fhir"),
+            http,
+            mllp,
+            first_token,
+            own_certificate,
+            repository: starting.repository,
+            telemetry: starting.telemetry,
+            stop: starting.stop,
+            parts: starting.parts,
+        })
+    }
+
+    /// Stops accepting, lets what is under way finish, closes the store; at most 3 seconds.
+    pub async fn stop(self) {
+        self.telemetry.note(&Happening::Stopping { stage: "asked" });
+        self.stop.send_replace(true);
+        let mut parts = self.parts;
+        let all_ended = async {
+            for part in parts.iter_mut().rev() {
+                let _cut_or_ended = part.await.is_ok();
+            }
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
+            parts.iter().for_each(JoinHandle::abort);
+        }
+        let store = self.repository.store().clone();
+        drop(self.repository);
+        let _closed = tokio::task::spawn_blocking(move || store.close()).await.is_ok();
+        self.telemetry.note(&Happening::Stopping { stage: "stopped" });
+    }
+}
+
+/// What is already there while the rest is being started.
+struct Starting<'a> {
+    config: &'a Config,
+    is_open: bool,
+    repository: Repository,
+    telemetry: Telemetry,
+    stop: watch::Sender<bool>,
+    parts: Vec<JoinHandle<()>>,
+}
+
+impl Starting<'_> {
+    /// A site without any token gets its administrator's. The file is written before the row: a
+    /// crash between the two makes a new pair next time.
+    fn first_token(&self) -> Result<Option<PathBuf>, StartError> {
+        let store = self.repository.store();
+        let has_tokens = !tokens::list(&store.snapshot()?.view())?.is_empty();
+        if self.is_open || has_tokens {
+            return Ok(None);
+        }
+        let secret = tokens::make_secret();
+        let file = places(self.config).admin_token_file();
+        keys::replace_secret(&file, &secret)?;
+        let token = Token {
+            name: "administrator".to_owned(),
+            role: Role::Admin,
+            created_ms: self.repository.clock().now_ms(),
+            expires_ms: None,
+        };
+        tokio::task::block_in_place(|| tokens::create(store, &secret, token))?;
+        Ok(Some(file))
+    }
+
+    fn devices(&mut self, config: &Config, listener: TcpListener) -> Result<SocketAddr, StartError> {
+        let settings = device_settings(config)?;
+        let address = local("mllp", &listener, config.mllp.listen)?;
+        let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
+        self.spawn(devices::serve(listener, settings.clone(), repository, stop));
+        let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
+        self.spawn(devices::interpret_loop(settings, repository, stop));
+        self.listening("mllp", &address);
+        Ok(address)
+    }
+
+    fn targets(&mut self, targets: Vec<TargetSettings>) {
+        for target in targets {
+            let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
+            self.spawn(sync::run(target, repository, stop));
+        }
+    }
+
+    fn http(&mut self, listener: TcpListener) -> Result<(SocketAddr, Option<PathBuf>), StartError> {
+        let address = local("http", &listener, self.config.http.listen)?;
+        let (tls, own_certificate) = match self.uses_tls() {
+            true => self.tls().map(|(tls, own)| (Some(tls), own))?,
+            false => (None, None),
+        };
+        let permits = Arc::new(Semaphore::new(self.config.http.connections_max));
+        let front = Arc::new(self.front(&permits)?);
+        let connections = permits;
+        let door = Door { listener, tls, connections };
+        let stop = self.stop.subscribe();
+        self.spawn(listen::serve(door, front, stop));
+        self.listening("http", &address);
+        Ok((address, own_certificate))
+    }
+
+    fn uses_tls(&self) -> bool {
+        let http = &self.config.http;
+        http.tls_cert.is_some() || !http.listen.ip().is_loopback()
+    }
+
+    fn tls(&self) -> Result<(TlsAcceptor, Option<PathBuf>), StartError> {
+        let http = &self.config.http;
+        if let (Some(cert), Some(key)) = (&http.tls_cert, &http.tls_key) {
+            return Ok((tls::acceptor(cert, key)?, None));
+        }
+        let (cert, key) = places(self.config).tls_files();
+        let mut names = http.host_names.clone();
+        names.extend(["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]);
+        if !http.listen.ip().is_unspecified() {
+            names.push(http.listen.ip().to_string());
+        }
+        tls::ensure_self_signed(&cert, &key, names)?;
+        Ok((tls::acceptor(&cert, &key)?, Some(cert)))
+    }
+
+    fn front(&self, permits: &Arc<Semaphore>) -> Result<Front, StartError> {
+        let http = &self.config.http;
+        let repository = self.repository.clone();
+        let (store, clock) = (repository.store().clone(), repository.clock().clone());
+        let (sampled, probed) = (store.clone(), store.clone());
+        let (permits, connections_max) = (Arc::clone(permits), http.connections_max);
+        let sample = move || {
+            let open = connections_max.saturating_sub(permits.available_permits());
+            gauges(&sampled, open).unwrap_or_default()
+        };
+        Ok(Front {
+            surface: Surface {
+                repository,
+                page_size: http.page_size,
+                page_size_max: http.page_size_max,
+                bundle_entries_max: http.bundle_entries_max,
+            },
+            auth: Auth::load(store, clock, self.is_open)?,
+            limits: Limits::new(http.requests_per_second, http.burst),
+            body: BodyLimits {
+                size_bytes_max: http.body_size_bytes_max,
+                progress_timeout: BODY_PROGRESS_TIMEOUT,
+                total_timeout: BODY_TOTAL_TIMEOUT,
+            },
+            telemetry: self.telemetry.clone(),
+            hosts: Hosts {
+                base_url: self.config.site.base_url.clone(),
+                names: http.host_names.clone(),
+                is_loopback: http.listen.ip().is_loopback(),
+            },
+            sample: Arc::new(sample),
+            is_ready: Arc::new(move || probed.snapshot().is_ok()),
+        })
+    }
+
+    fn listening(&self, what: &'static str, address: &SocketAddr) {
+        self.telemetry.note(&Happening::Listening { what, address });
+    }
+
+    fn spawn(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        self.parts.push(tokio::spawn(part));
+    }
+}
+
+fn gauges(store: &Store, connections: usize) -> Result<Gauges, StoreError> {
+    let snapshot = store.snapshot()?;
+    let view = snapshot.view();
+    let count = |table| Ok::<_, StoreError>(wide(view.count_rows(table, &[], GAUGE_MAX)?));
+    Ok(Gauges {
+        last_seq: view.last_seq()?.0,
+        connections: wide(connections),
+        intake_waiting: count(Table::IntakeWaiting)?,
+        reviews_open: count(Table::Reviews)?,
+        ..Gauges::default()
+    })
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|e| unbound(what, address, &e))
+}
+
+fn local(
+    what: &'static str,
+    listener: &TcpListener,
+    asked: SocketAddr,
+) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|e| unbound(what, asked, &e))
+}
+
+fn unbound(what: &'static str, address: SocketAddr, error: &std::io::Error) -> StartError {
+    let detail = error.to_string();
+    StartError::Listen { what, address, detail }
+}
+
+fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigError> {
+    let zone = config.zone()?;
+    let mut settings = DeviceSettings::for_zone(zone.clone());
+    if config.mllp.connections.is_empty() {
+        return Ok(settings);
+    }
+    let rule = |connection: &config::MllpConnection| ConnectionRule {
+        address: connection.address,
+        connection: fhir_mapping::v2::Connection {
+            name: connection.name.clone(),
+            patient_system: connection.patient_system.clone(),
+            charset: connection.charset.clone(),
+            authorities: connection.authorities.clone().into_iter().collect(),
+            zone: zone.clone(),
+        },
+    };
+    settings.rules = config.mllp.connections.iter().map(rule).collect();
+    settings.rules.sort_by_key(|rule| rule.address.is_none()); // named addresses first
+    Ok(settings)
+}
+
+fn target_settings(config: &Config) -> Result<Vec<TargetSettings>, StartError> {
+    let numbered = (1..).zip(&config.targets);
+    numbered.map(|(number, target)| target_setting(number, target)).collect()
+}
+
+fn target_setting(number: u16, target: &config::Target) -> Result<TargetSettings, StartError> {
+    let token = match &target.token_file {
+        None => target.token.clone(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|e| StartError::TargetToken {
+                target: target.name.clone(),
+                detail: e.to_string(),
+            })?;
+            Some(text.trim().to_owned())
+        }
+    };
+    let mut settings = TargetSettings::new(number, target.name.clone(), target.url.clone());
+    settings.token = token;
+    settings.types.clone_from(&target.types);
+    settings.pull = target.pull;
+    settings.pull_interval_ms = target.pull_interval_s.saturating_mul(1000);
+    settings.gzip = target.gzip;
+    Ok(settings)
+}

@@ -1,1 +1,461 @@
-//! To come.
+//! All settings, one struct tree; unknown keys are refused. The only place that reads the
+//! environment. `examples/wayside.toml` documents each key, and a test holds the two together.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// `wayside.toml`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub site: Site,
+    pub http: Http,
+    pub mllp: Mllp,
+    #[serde(rename = "target")]
+    pub targets: Vec<Target>,
+    pub store: Store,
+    pub log: Log,
+}
+
+/// `[site]`: this box.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    pub name: String,
+    /// IANA time zone of dates that come without one.
+    pub zone: String,
+    /// FHIR base as clients see it, without trailing slash; absent: taken from each request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+}
+
+/// `[http]`: the FHIR endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    pub listen: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// Largest body of a request, after decompression.
+    pub body_size_bytes_max: usize,
+    /// Sustained rate and burst allowed to each token.
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub connections_max: usize,
+    pub page_size: usize,
+    pub page_size_max: usize,
+    pub bundle_entries_max: usize,
+    /// Names that `Host` may carry beside addresses and `localhost`; empty allows any name on
+    /// addresses other than loopback.
+    pub host_names: Vec<String>,
+}
+
+/// `[mllp]`: the device listener.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mllp {
+    pub listen: SocketAddr,
+    #[serde(rename = "connection")]
+    pub connections: Vec<MllpConnection>,
+}
+
+/// `[[mllp.connection]]`: one device, known by its address.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct MllpConnection {
+    pub name: String,
+    /// Absent: any address that no other connection names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// System of patient identifiers that come without an assigning authority.
+    pub patient_system: String,
+    /// Character set when MSH-18 is empty, as an HL7 table 0211 name.
+    #[serde(default = "default_charset")]
+    pub charset: String,
+    /// Assigning authorities (PID-3.4 as sent) whose identifiers have another system.
+    #[serde(default)]
+    pub authorities: BTreeMap<String, String>,
+}
+
+/// `[[target]]`: a remote system to exchange with.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    pub name: String,
+    pub kind: TargetKind,
+    pub url: String,
+    /// Bearer token, or the file that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Resource types to exchange; empty means all.
+    #[serde(default)]
+    pub types: Vec<String>,
+    /// Fetch its changes too.
+    #[serde(default = "default_true")]
+    pub pull: bool,
+    #[serde(default = "default_pull_interval_s")]
+    pub pull_interval_s: u64,
+    /// It accepts compressed requests.
+    #[serde(default)]
+    pub gzip: bool,
+}
+
+/// What protocol a target speaks.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    Fhir,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    pub folder: PathBuf,
+    pub map_size_bytes: usize,
+    pub queue_length_max: usize,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// error, warn, info, debug, trace, or a filter as `gateway::sync=debug`.
+    pub level: String,
+}
+
+/// Form of a log line on stderr.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("E-CONFIG-1: cannot read {path}: {detail}; check the path given with --config")]
+    Unreadable { path: String, detail: String },
+    #[error("E-CONFIG-2: {path}: {detail}; see examples/wayside.toml for every key")]
+    Malformed { path: String, detail: String },
+    #[error("E-CONFIG-3: {key}: {detail}")]
+    Invalid { key: &'static str, detail: String },
+}
+
+impl Config {
+    /// Reads the file; without a path, the defaults.
+    pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+        let Some(path) = path else {
+            return Ok(Config::default());
+        };
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Unreadable {
+            path: shown.clone(),
+            detail: e.to_string(),
+        })?;
+        Config::parse(&text, &shown)
+    }
+
+    /// Parses and checks; `path` is for the error only.
+    pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
+        let config: Config = toml::from_str(text).map_err(|e| ConfigError::Malformed {
+            path: path.to_owned(),
+            detail: e.to_string().trim().replace('\n', " "),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The site's time zone; checked already.
+    pub fn zone(&self) -> Result<jiff::tz::TimeZone, ConfigError> {
+        jiff::tz::TimeZone::get(&self.site.zone).map_err(|_unknown| ConfigError::Invalid {
+            key: "site.zone",
+            detail: format!("no time zone is called {:?}", self.site.zone),
+        })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.zone()?;
+        self.check_http()?;
+        let names = self.mllp.connections.iter().map(|c| c.name.as_str());
+        check_names("mllp.connection.name", names)?;
+        check_names(
+            "target.name",
+            self.targets.iter().map(|t| t.name.as_str()),
+        )?;
+        for target in &self.targets {
+            target.check()?;
+        }
+        Ok(())
+    }
+
+    fn check_http(&self) -> Result<(), ConfigError> {
+        let http = &self.http;
+        if http.tls_cert.is_some() != http.tls_key.is_some() {
+            return invalid("http.tls_cert", "tls_cert and tls_key go together");
+        }
+        let positive = [
+            ("http.body_size_bytes_max", http.body_size_bytes_max),
+            ("http.connections_max", http.connections_max),
+            ("http.page_size", http.page_size),
+            ("http.bundle_entries_max", http.bundle_entries_max),
+            ("store.queue_length_max", self.store.queue_length_max),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return invalid(key, "must be greater than 0");
+            }
+        }
+        if http.requests_per_second == 0 || http.burst == 0 {
+            return invalid("http.requests_per_second", "rate and burst must exceed 0");
+        }
+        if http.page_size > http.page_size_max {
+            return invalid("http.page_size", "is larger than page_size_max");
+        }
+        let base = self.site.base_url.as_deref().unwrap_or("http://-");
+        let sound = base.starts_with("http://") || base.starts_with("https://");
+        if !sound || base.ends_with('/') {
+            return invalid("site.base_url", "must be a URL without trailing slash");
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    fn check(&self) -> Result<(), ConfigError> {
+        if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
+            return invalid("target.url", "must start with http:// or https://");
+        }
+        if self.token.is_some() && self.token_file.is_some() {
+            return invalid("target.token", "give token or token_file, not both");
+        }
+        Ok(())
+    }
+}
+
+fn check_names<'a>(
+    key: &'static str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), ConfigError> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if name.is_empty() || !seen.insert(name) {
+            return invalid(key, "names must be there and differ from each other");
+        }
+    }
+    Ok(())
+}
+
+fn invalid<T>(key: &'static str, detail: &str) -> Result<T, ConfigError> {
+    let detail = detail.to_owned();
+    Err(ConfigError::Invalid { key, detail })
+}
+
+/// `WAYSIDE_PASSPHRASE`, when set and not empty.
+#[allow(clippy::disallowed_methods)] // the one place
+pub fn passphrase() -> Option<zeroize::Zeroizing<String>> {
+    let text = std::env::var("WAYSIDE_PASSPHRASE").ok()?;
+    (!text.is_empty()).then(|| zeroize::Zeroizing::new(text))
+}
+
+impl Default for Site {
+    fn default() -> Site {
+        Site {
+            name: "wayside".to_owned(),
+            zone: "UTC".to_owned(),
+            base_url: None,
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls_cert: None,
+            tls_key: None,
+            body_size_bytes_max: 50 * 1024 * 1024,
+            requests_per_second: 1000,
+            burst: 2000,
+            connections_max: 1024,
+            page_size: 50,
+            page_size_max: 1000,
+            bundle_entries_max: 20_000,
+            host_names: Vec::new(),
+        }
+    }
+}
+
+impl Default for Mllp {
+    fn default() -> Mllp {
+        Mllp {
+            listen: SocketAddr::from(([127, 0, 0, 1], 2575)),
+            connections: Vec::new(),
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store {
+            folder: PathBuf::from("wayside-data"),
+            map_size_bytes: 1024 * 1024 * 1024,
+            queue_length_max: 1024,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            format: LogFormat::Human,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+fn default_charset() -> String {
+    "UNICODE UTF-8".to_owned()
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_pull_interval_s() -> u64 {
+    10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const EXAMPLE: &str = include_str!("../../examples/wayside.toml");
+
+    /// Every key set; a new field fails to compile here until it is added.
+    fn full() -> Config {
+        let defaults = Config::default();
+        Config {
+            site: Site {
+                base_url: Some("https://clinic.example.org/fhir".to_owned()),
+                ..defaults.site
+            },
+            http: Http {
+                tls_cert: Some("cert.pem".into()),
+                tls_key: Some("key.pem".into()),
+                ..defaults.http
+            },
+            mllp: Mllp {
+                connections: vec![MllpConnection {
+                    name: "analyzer".to_owned(),
+                    address: Some(IpAddr::from([192, 0, 2, 1])),
+                    patient_system: "urn:x".to_owned(),
+                    charset: default_charset(),
+                    authorities: BTreeMap::new(),
+                }],
+                ..defaults.mllp
+            },
+            targets: vec![Target {
+                name: "national".to_owned(),
+                kind: TargetKind::Fhir,
+                url: "https://example.org".to_owned(),
+                token: Some(String::new()),
+                token_file: Some(PathBuf::new()),
+                types: Vec::new(),
+                pull: true,
+                pull_interval_s: default_pull_interval_s(),
+                gzip: false,
+            }],
+            store: defaults.store,
+            log: defaults.log,
+        }
+    }
+
+    fn keys(prefix: &str, value: &toml::Value, into: &mut BTreeSet<String>) {
+        match value {
+            toml::Value::Table(table) if !table.is_empty() => {
+                for (key, value) in table {
+                    keys(&format!("{prefix}.{key}"), value, into);
+                }
+            }
+            toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                items.iter().for_each(|item| keys(prefix, item, into));
+            }
+            _ => {
+                into.insert(prefix.trim_start_matches('.').to_owned());
+            }
+        }
+    }
+
+    fn keys_of(text: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        keys("", &toml::from_str(text).unwrap(), &mut found);
+        found
+    }
+
+    /// The example with its commented-out settings switched on.
+    fn example_switched_on() -> String {
+        let on = |line: &str| match line.strip_prefix("#: ") {
+            Some(setting) => setting.to_owned(),
+            None => line.to_owned(),
+        };
+        EXAMPLE.lines().map(on).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_example_and_the_structs_have_the_same_keys() {
+        let ours = keys_of(&toml::to_string(&full()).unwrap());
+        assert_eq!(keys_of(&example_switched_on()), ours);
+    }
+
+    #[test]
+    fn the_example_as_it_is_equals_the_defaults() {
+        let example = Config::parse(EXAMPLE, "example").unwrap();
+        assert_eq!(example, Config::default());
+    }
+
+    #[test]
+    fn every_setting_of_the_example_has_a_comment_above() {
+        let lines: Vec<&str> = EXAMPLE.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let setting = line.trim_start_matches("#: ");
+            if setting.contains(" = ") && !setting.starts_with("# ") {
+                assert!(lines[index - 1].starts_with("# "), "no comment: {line}");
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, expected: &str) {
+        let error = Config::parse(text, "wayside.toml").unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn bad_settings_are_refused_by_name() {
+        check_refused("colour = 1", "unknown field `colour`");
+        check_refused("[http]\nport = 1", "unknown field `port`");
+        check_refused("[site]\nzone = \"Mars/Base\"", "E-CONFIG-3: site.zone");
+        check_refused("[http]\nlisten = \"localhost\"", "E-CONFIG-2");
+        check_refused("[http]\ntls_cert = \"a\"", "go together");
+        check_refused("[http]\npage_size = 0", "greater than 0");
+        check_refused("[http]\npage_size = 5000", "larger than page_size_max");
+        check_refused("[site]\nbase_url = \"http://a/\"", "site.base_url");
+        check_refused(
+            "[[target]]\nname = \"n\"\nkind = \"fhir\"\nurl = \"ftp://x\"",
+            "target.url",
+        );
+        let twice = "[[mllp.connection]]\nname = \"a\"\npatient_system = \"urn:x\"\n";
+        check_refused(&twice.repeat(2), "mllp.connection.name");
+    }
+}

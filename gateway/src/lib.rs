@@ -12,6 +12,7 @@ pub mod config;
 pub mod devices;
 pub mod failure;
 pub mod http;
+pub mod keys;
 pub mod repository;
 pub mod sync;
 pub mod telemetry;

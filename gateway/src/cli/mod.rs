@@ -1,6 +1,186 @@
-//! The command line: one file a subcommand.
+//! The command line: one file a subcommand. Answers go to stdout, everything else to stderr.
+
+mod serve;
+mod token;
+
+use crate::app::StartError;
+use crate::config::{Config, ConfigError};
+use crate::failure::Failure;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use store::StoreError;
+
+/// Offline-first FHIR R4 gateway: takes what clients and devices send, keeps every version, and
+/// exchanges changes with remote systems whenever the link is up.
+///
+/// Without a subcommand it serves, as `wayside serve` does.
+#[derive(Parser, Debug)]
+#[command(name = "wayside", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done as asked
+  1  could not be done; stderr says why and what to do
+  2  wrong arguments or configuration
+  3  done, with findings: inputs rejected, damage found, or nothing to decide
+
+Environment:
+  WAYSIDE_PASSPHRASE  opens the store with a passphrase instead of the key file";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT.
+    Serve(serve::ServeArgs),
+    /// Make, list and revoke the bearer tokens of clients.
+    Token(token::TokenArgs),
+}
+
+/// Arguments of every subcommand that works on a data folder.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PlaceArgs {
+    /// Folder of the store; its key is kept beside it [default: wayside-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Settings; examples/wayside.toml documents every key
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    /// The configuration with the arguments over it.
+    pub fn load(&self) -> Result<Config, CliError> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(data) = &self.data {
+            config.store.folder.clone_from(data);
+        }
+        Ok(config)
+    }
+}
+
+/// How a subcommand ended when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    /// Done, but there is something to look at: exit code 3.
+    Findings,
+}
+
+/// Why a subcommand failed: one line with number, cause and next step.
+#[derive(Debug)]
+pub struct CliError {
+    pub text: String,
+    /// Wrong arguments or configuration: exit code 2.
+    pub is_usage: bool,
+}
+
+impl CliError {
+    pub fn failed(text: impl Into<String>) -> CliError {
+        CliError {
+            text: text.into(),
+            is_usage: false,
+        }
+    }
+
+    pub fn usage(text: impl Into<String>) -> CliError {
+        CliError {
+            text: text.into(),
+            is_usage: true,
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> CliError {
+        CliError::usage(error.to_string())
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> CliError {
+        match error {
+            StartError::Config(error) => error.into(),
+            StartError::OpenToOthers(_) => CliError::usage(error.to_string()),
+            other => CliError::failed(other.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> CliError {
+        CliError::failed(error.to_string())
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> CliError {
+        CliError::failed(StartError::from(failure).to_string())
+    }
+}
 
 /// Parses the arguments and runs the subcommand; the exit code is 0 when it did what was asked.
-pub fn run() -> std::process::ExitCode {
-    unimplemented!()
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Token(args)) => token::run(args),
+    };
+    match ended {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Findings) => ExitCode::from(3),
+        Err(error) => {
+            tell(&format!("wayside: {}", error.text));
+            ExitCode::from(if error.is_usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// One line on stdout, out at once; a closed pipe is the reader's choice.
+pub fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _reader_has_gone = writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err();
+}
+
+/// One line on stderr.
+pub fn tell(line: &str) {
+    let _reader_has_gone = writeln!(std::io::stderr().lock(), "{line}").is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: bool) {
+        let arguments = line.split_whitespace();
+        assert_eq!(Cli::try_parse_from(arguments).is_ok(), expected, "{line}");
+    }
+
+    #[test]
+    fn what_is_and_is_not_a_command_line() {
+        check("wayside", true);
+        check("wayside --open --listen 127.0.0.1:0", true);
+        check("wayside serve --data d --mllp 127.0.0.1:0 --log json", true);
+        check("wayside serve --listen localhost", false);
+        check("wayside serve --tls-cert a", false);
+        check("wayside --open token list", false);
+        check("wayside token create --name a --role reader --expires 7", true);
+        check("wayside token create", false);
+        check("wayside token revoke a", true);
+        check("wayside fly", false);
+    }
 }

@@ -1,6 +1,18 @@
-//! The FHIR REST surface and the few pages beside it. Reading order: listen, auth, limit, route,
-//! body, exchange, interactions, respond.
+//! The FHIR REST surface and the few pages beside it. Reading order: listen, request, auth, limit,
+//! route, body, exchange, interactions, respond; beside them pages, reviews, admin, health.
 
+pub mod admin;
+pub mod auth;
+pub mod body;
 pub mod exchange;
+pub mod health;
 pub mod interactions;
+pub mod limit;
+pub mod listen;
+pub mod pages;
+pub mod request;
+pub mod respond;
+pub mod reviews;
 pub mod route;
+pub mod tls;
+pub mod tokens;

@@ -1,0 +1,206 @@
+//! Bodies: read under a cap that also holds after decompression, and only while they make progress.
+
+use crate::failure::{Category, Failure};
+use bytes::{Bytes, BytesMut};
+use fhir_mapping::model::IssueCode;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Body;
+use std::io::Read as _;
+use std::time::Duration;
+
+/// What a body may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    pub size_bytes_max: usize,
+    /// Longest silence between two pieces.
+    pub progress_timeout: Duration,
+    /// Longest time for the whole.
+    pub total_timeout: Duration,
+}
+
+/// Refuses by `Content-Length` alone, before anything is read.
+pub fn check_length(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Failure> {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let cap = u64::try_from(limits.size_bytes_max).unwrap_or(u64::MAX);
+    if length.is_some_and(|length| length > cap) {
+        return Err(too_large("E-BODY-1", limits));
+    }
+    Ok(())
+}
+
+/// Reads the whole body, decompressed when `Content-Encoding` says gzip.
+pub async fn read<B>(headers: &HeaderMap, body: B, limits: BodyLimits) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    check_length(headers, limits)?;
+    let is_gzip = is_gzip(headers)?;
+    let whole = tokio::time::timeout(limits.total_timeout, gather(body, limits)).await;
+    let bytes = whole.map_err(|_elapsed| too_slow("E-BODY-2"))??;
+    if is_gzip && !bytes.is_empty() {
+        return decompress(&bytes, limits);
+    }
+    Ok(bytes)
+}
+
+async fn gather<B>(body: B, limits: BodyLimits) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut body = Limited::new(body, limits.size_bytes_max);
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    loop {
+        let frame = tokio::time::timeout(limits.progress_timeout, body.frame()).await;
+        let Some(frame) = frame.map_err(|_elapsed| too_slow("E-BODY-3"))? else {
+            break;
+        };
+        let frame = frame.map_err(|e| broken(&*e, limits))?;
+        let Ok(data) = frame.into_data() else {
+            continue; // trailers say nothing to us
+        };
+        match &mut rest {
+            Some(rest) => rest.extend_from_slice(&data),
+            None if first.is_empty() => first = data,
+            None => {
+                let mut joined = BytesMut::from(first.as_ref());
+                joined.extend_from_slice(&data);
+                rest = Some(joined);
+            }
+        }
+    }
+    Ok(rest.map_or(first, BytesMut::freeze))
+}
+
+fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(false);
+    };
+    match value.to_str().map(|text| text.trim().to_ascii_lowercase()) {
+        Ok(text) if text == "gzip" || text == "x-gzip" => Ok(true),
+        Ok(text) if text == "identity" || text.is_empty() => Ok(false),
+        _ => {
+            let text = "Content-Encoding may be gzip or absent";
+            let code = IssueCode::NotSupported;
+            Err(Failure::new(Category::UnsupportedMedia, "E-BODY-4", code, text))
+        }
+    }
+}
+
+/// Stops at the cap, so a small body that unpacks to gigabytes costs no more than a large one.
+fn decompress(bytes: &[u8], limits: BodyLimits) -> Result<Bytes, Failure> {
+    let cap = u64::try_from(limits.size_bytes_max).unwrap_or(u64::MAX);
+    let mut decoder = flate2::read::MultiGzDecoder::new(bytes).take(cap.saturating_add(1));
+    let mut unpacked = Vec::new();
+    if decoder.read_to_end(&mut unpacked).is_err() {
+        let text = "the body is not whole gzip, though Content-Encoding says so";
+        let code = IssueCode::Structure;
+        return Err(Failure::new(Category::Incorrect, "E-BODY-5", code, text));
+    }
+    if unpacked.len() > limits.size_bytes_max {
+        return Err(too_large("E-BODY-6", limits));
+    }
+    Ok(unpacked.into())
+}
+
+fn broken(error: &(dyn std::error::Error + Send + Sync + 'static), limits: BodyLimits) -> Failure {
+    if error.is::<http_body_util::LengthLimitError>() {
+        return too_large("E-BODY-7", limits);
+    }
+    let text = "the body broke off or its framing is malformed";
+    Failure::new(Category::Incorrect, "E-BODY-8", IssueCode::Structure, text)
+}
+
+fn too_large(number: &'static str, limits: BodyLimits) -> Failure {
+    let text = format!(
+        "the body is larger than {} bytes; send it in parts",
+        limits.size_bytes_max
+    );
+    Failure::new(Category::TooLarge, number, IssueCode::TooLong, text)
+}
+
+fn too_slow(number: &'static str) -> Failure {
+    let text = "the body did not arrive in time";
+    Failure::new(Category::Timeout, number, IssueCode::Timeout, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use std::io::Write as _;
+
+    fn limits() -> BodyLimits {
+        BodyLimits {
+            size_bytes_max: 1000,
+            progress_timeout: Duration::from_secs(1),
+            total_timeout: Duration::from_secs(2),
+        }
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[track_caller]
+    fn check(encoding: &str, body: Vec<u8>, expected: Result<usize, u16>) {
+        let mut headers = HeaderMap::new();
+        if !encoding.is_empty() {
+            headers.insert(header::CONTENT_ENCODING, encoding.parse().unwrap());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let read = read(&headers, Full::new(Bytes::from(body)), limits());
+        let got = runtime.unwrap().block_on(read);
+        let got = got.map(|b| b.len()).map_err(|f| f.category.status());
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn the_cap_holds_before_and_after_decompression() {
+        check("", vec![b'x'; 1000], Ok(1000));
+        check("", vec![b'x'; 1001], Err(413));
+        check("", Vec::new(), Ok(0));
+        check("gzip", gzip(&[b'x'; 1000]), Ok(1000));
+        check("gzip", gzip(&[b'x'; 1_000_000]), Err(413));
+        check("gzip", b"no gzip".to_vec(), Err(400));
+        check("GZIP", gzip(b"abc"), Ok(3));
+        check("identity", vec![b'x'; 3], Ok(3));
+        check("br", vec![b'x'; 3], Err(415));
+    }
+
+    #[test]
+    fn a_declared_length_over_the_cap_is_refused_unread() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_LENGTH, "1001".parse().unwrap());
+        assert!(check_length(&headers, limits()).is_err());
+        headers.insert(header::CONTENT_LENGTH, "1000".parse().unwrap());
+        assert!(check_length(&headers, limits()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn silence_is_answered_408() {
+        let mut limits = limits();
+        limits.progress_timeout = Duration::from_millis(20);
+        let refusal = read(&HeaderMap::new(), Silent, limits).await.unwrap_err();
+        assert_eq!(refusal.category.status(), 408);
+    }
+
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Levels sampled when somebody asks for `/metrics`.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// One sample of the site's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    pub last_seq: u64,
+    pub resources: u64,
+    pub store_bytes: u64,
+    pub connections: u64,
+    pub intake_waiting: u64,
+    pub intake_held: u64,
+    pub reviews_open: u64,
+    pub targets: Vec<TargetGauges>,
+}
+
+/// One sample of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetGauges {
+    pub name: String,
+    pub waiting: u64,
+    pub parked: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Target {
+    target: String,
+}
+
+pub(super) struct Registered {
+    last_seq: Gauge,
+    resources: Gauge,
+    store_bytes: Gauge,
+    connections: Gauge,
+    intake_waiting: Gauge,
+    intake_held: Gauge,
+    reviews_open: Gauge,
+    deliveries_waiting: Family<Target, Gauge>,
+    deliveries_parked: Family<Target, Gauge>,
+}
+
+impl Registered {
+    pub(super) fn register(registry: &mut Registry) -> Registered {
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What is running", version);
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = <Gauge>::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Registered {
+            last_seq: gauge("store_last_seq", "Newest position of the change log"),
+            resources: gauge("store_resources", "Resources, deleted ones included"),
+            store_bytes: gauge("store_bytes", "Bytes of the data file in use"),
+            connections: gauge("http_connections", "Open HTTP connections"),
+            intake_waiting: gauge("intake_waiting", "Device messages not yet interpreted"),
+            intake_held: gauge("intake_held", "Device messages that wait for a person"),
+            reviews_open: gauge("reviews_open", "Conflicts that wait for a person"),
+            deliveries_waiting: family(registry, "deliveries_waiting", "Changes not yet settled"),
+            deliveries_parked: family(registry, "deliveries_parked", "Changes refused for good"),
+        }
+    }
+
+    pub(super) fn set(&self, sample: &Gauges) {
+        set(&self.last_seq, sample.last_seq);
+        set(&self.resources, sample.resources);
+        set(&self.store_bytes, sample.store_bytes);
+        set(&self.connections, sample.connections);
+        set(&self.intake_waiting, sample.intake_waiting);
+        set(&self.intake_held, sample.intake_held);
+        set(&self.reviews_open, sample.reviews_open);
+        for target in &sample.targets {
+            let label = Target { target: target.name.clone() };
+            set(&self.deliveries_waiting.get_or_create(&label), target.waiting);
+            set(&self.deliveries_parked.get_or_create(&label), target.parked);
+        }
+    }
+}
+
+fn family(registry: &mut Registry, name: &str, help: &str) -> Family<Target, Gauge> {
+    let family = Family::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn set(gauge: &Gauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
