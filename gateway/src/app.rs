@@ -55,7 +55,9 @@ pub enum StartError {
 impl From<Failure> for StartError {
     fn from(failure: Failure) -> StartError {
         let issues = failure.issues.iter();
-        let texts: Vec<String> = issues.map(|i| format!("{}: {}", i.number, i.text)).collect();
+        let texts: Vec<String> = issues
+            .map(|i| format!("{}: {}", i.number, i.text))
+            .collect();
         StartError::Refused(texts.join("; "))
     }
 }
@@ -175,8 +177,11 @@ impl Gateway {
         }
         let store = self.repository.store().clone();
         drop(self.repository);
-        let _closed = tokio::task::spawn_blocking(move || store.close()).await.is_ok();
-        self.telemetry.note(&Happening::Stopping { stage: "stopped" });
+        let _closed = tokio::task::spawn_blocking(move || store.close())
+            .await
+            .is_ok();
+        self.telemetry
+            .note(&Happening::Stopping { stage: "stopped" });
     }
 }
 
@@ -212,7 +217,11 @@ impl Starting<'_> {
         Ok(Some(file))
     }
 
-    fn devices(&mut self, config: &Config, listener: TcpListener) -> Result<SocketAddr, StartError> {
+    fn devices(
+        &mut self,
+        config: &Config,
+        listener: TcpListener,
+    ) -> Result<SocketAddr, StartError> {
         let settings = device_settings(config)?;
         let address = local("mllp", &listener, config.mllp.listen)?;
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
@@ -239,7 +248,11 @@ impl Starting<'_> {
         let permits = Arc::new(Semaphore::new(self.config.http.connections_max));
         let front = Arc::new(self.front(&permits)?);
         let connections = permits;
-        let door = Door { listener, tls, connections };
+        let door = Door {
+            listener,
+            tls,
+            connections,
+        };
         let stop = self.stop.subscribe();
         self.spawn(listen::serve(door, front, stop));
         self.listening("http", &address);
@@ -258,7 +271,11 @@ impl Starting<'_> {
         }
         let (cert, key) = places(self.config).tls_files();
         let mut names = http.host_names.clone();
-        names.extend(["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]);
+        names.extend([
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "::1".to_owned(),
+        ]);
         if !http.listen.ip().is_unspecified() {
             names.push(http.listen.ip().to_string());
         }
@@ -342,7 +359,11 @@ fn local(
 
 fn unbound(what: &'static str, address: SocketAddr, error: &std::io::Error) -> StartError {
     let detail = error.to_string();
-    StartError::Listen { what, address, detail }
+    StartError::Listen {
+        what,
+        address,
+        detail,
+    }
 }
 
 fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigError> {
@@ -368,7 +389,9 @@ fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigError> {
 
 fn target_settings(config: &Config) -> Result<Vec<TargetSettings>, StartError> {
     let numbered = (1..).zip(&config.targets);
-    numbered.map(|(number, target)| target_setting(number, target)).collect()
+    numbered
+        .map(|(number, target)| target_setting(number, target))
+        .collect()
 }
 
 fn target_setting(number: u16, target: &config::Target) -> Result<TargetSettings, StartError> {

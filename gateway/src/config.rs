@@ -188,10 +188,7 @@ impl Config {
         self.check_http()?;
         let names = self.mllp.connections.iter().map(|c| c.name.as_str());
         check_names("mllp.connection.name", names)?;
-        check_names(
-            "target.name",
-            self.targets.iter().map(|t| t.name.as_str()),
-        )?;
+        check_names("target.name", self.targets.iter().map(|t| t.name.as_str()))?;
         for target in &self.targets {
             target.check()?;
         }

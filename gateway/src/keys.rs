@@ -18,7 +18,9 @@ pub struct Places {
 pub enum KeyError {
     #[error("E-KEY-1: {data} holds a store but {key} is missing; put its key file back")]
     Missing { data: String, key: String },
-    #[error("E-KEY-2: {0} is no key file: 64 hexadecimal digits are expected; put the right one back")]
+    #[error(
+        "E-KEY-2: {0} is no key file: 64 hexadecimal digits are expected; put the right one back"
+    )]
     Malformed(String),
     #[error("E-KEY-3: the store in {0} opens with a passphrase; set WAYSIDE_PASSPHRASE")]
     PassphraseNeeded(String),

@@ -146,7 +146,9 @@ pub fn run() -> ExitCode {
 /// One line on stdout, out at once; a closed pipe is the reader's choice.
 pub fn say(line: &str) {
     let mut stdout = std::io::stdout().lock();
-    let _reader_has_gone = writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err();
+    let _reader_has_gone = writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .is_err();
 }
 
 /// One line on stderr.
@@ -178,7 +180,10 @@ mod tests {
         check("wayside serve --listen localhost", false);
         check("wayside serve --tls-cert a", false);
         check("wayside --open token list", false);
-        check("wayside token create --name a --role reader --expires 7", true);
+        check(
+            "wayside token create --name a --role reader --expires 7",
+            true,
+        );
         check("wayside token create", false);
         check("wayside token revoke a", true);
         check("wayside fly", false);

@@ -88,16 +88,23 @@ fn first_steps(config: &Config, gateway: &Gateway, is_open: bool) -> Vec<String>
     let places = app::places(config);
     if let Some(file) = &gateway.first_token {
         let file = file.display();
-        lines.push(format!("First start: the administrator's token is in {file}"));
+        lines.push(format!(
+            "First start: the administrator's token is in {file}"
+        ));
         if places.key_file().exists() {
             let key = places.key_file();
             let key = key.display();
-            lines.push(format!("The key of the store is {key}; keep a copy elsewhere"));
+            lines.push(format!(
+                "The key of the store is {key}; keep a copy elsewhere"
+            ));
         }
     }
     let token_file = places.admin_token_file();
     let authorization = match token_file.exists() && !is_open {
-        true => format!("-H \"Authorization: Bearer $(cat {})\" ", token_file.display()),
+        true => format!(
+            "-H \"Authorization: Bearer $(cat {})\" ",
+            token_file.display()
+        ),
         false if is_open => String::new(),
         false => "-H \"Authorization: Bearer <token>\" ".to_owned(),
     };
@@ -106,7 +113,9 @@ fn first_steps(config: &Config, gateway: &Gateway, is_open: bool) -> Vec<String>
         None => String::new(),
     };
     let base = gateway.base_url.replace("0.0.0.0", "127.0.0.1");
-    lines.push(format!("Try: curl {certificate}{authorization}{base}/Patient"));
+    lines.push(format!(
+        "Try: curl {certificate}{authorization}{base}/Patient"
+    ));
     let pages = base.replace("/fhir", "/admin/reviews");
     lines.push(format!("Conflicts that wait for a person: {pages}"));
     lines

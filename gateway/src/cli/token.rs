@@ -50,7 +50,9 @@ pub(super) fn run(args: TokenArgs) -> Result<Exit, CliError> {
     let desk = Desk::open(&config, &clock)?;
     match args.command {
         TokenCommand::Create(create) => {
-            let expires_ms = create.expires.map(|days| clock.now_ms() + i64::from(days) * DAY_MS);
+            let expires_ms = create
+                .expires
+                .map(|days| clock.now_ms() + i64::from(days) * DAY_MS);
             say(&desk.create(&create.name, create.role, expires_ms)?);
         }
         TokenCommand::List => desk.list()?.iter().for_each(|token| say(&line_of(token))),
@@ -75,7 +77,10 @@ struct Desk {
 impl Desk {
     fn open(config: &Config, clock: &Clock) -> Result<Desk, CliError> {
         match app::open_store(config) {
-            Ok(store) => Ok(Desk { store, clock: clock.clone() }),
+            Ok(store) => Ok(Desk {
+                store,
+                clock: clock.clone(),
+            }),
             Err(StartError::Store(StoreError::Locked)) => {
                 Err(CliError::failed(StoreError::Locked.to_string()))
             }
@@ -97,8 +102,10 @@ impl Desk {
 
     fn list(&self) -> Result<Vec<Token>, CliError> {
         let snapshot = self.store.snapshot()?;
-        let mut tokens: Vec<Token> =
-            tokens::list(&snapshot.view())?.into_iter().map(|(_, token)| token).collect();
+        let mut tokens: Vec<Token> = tokens::list(&snapshot.view())?
+            .into_iter()
+            .map(|(_, token)| token)
+            .collect();
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tokens)
     }

@@ -40,7 +40,12 @@ pub fn answer(
         _ => {
             let text = "tokens are listed (GET), made (POST) and revoked (DELETE tokens/{name})";
             let code = IssueCode::NotSupported;
-            Err(Failure::new(Category::MethodNotAllowed, "E-ADMIN-1", code, text))
+            Err(Failure::new(
+                Category::MethodNotAllowed,
+                "E-ADMIN-1",
+                code,
+                text,
+            ))
         }
     }
 }
@@ -53,20 +58,29 @@ fn create(front: &Front, body: &Bytes) -> Result<Answer, Failure> {
     let auth = &front.auth;
     let token = tokio::task::block_in_place(|| auth.create(&new.name, new.role, new.expires_ms))?;
     let (action, name) = ("create", new.name.as_str());
-    front.telemetry.note(&Happening::TokenChanged { action, name });
+    front
+        .telemetry
+        .note(&Happening::TokenChanged { action, name });
     json(201, &MadeToken { token })
 }
 
 fn revoke(front: &Front, name: &str) -> Result<Answer, Failure> {
     tokio::task::block_in_place(|| front.auth.revoke(name))?;
     let action = "revoke";
-    front.telemetry.note(&Happening::TokenChanged { action, name });
+    front
+        .telemetry
+        .note(&Happening::TokenChanged { action, name });
     json::<[Token; 0]>(200, &[])
 }
 
 fn json<T: Serialize + ?Sized>(status: u16, value: &T) -> Result<Answer, Failure> {
     let body = serde_json::to_vec(value).map_err(|e| {
-        Failure::new(Category::Fault, "E-ADMIN-3", IssueCode::Exception, e.to_string())
+        Failure::new(
+            Category::Fault,
+            "E-ADMIN-3",
+            IssueCode::Exception,
+            e.to_string(),
+        )
     })?;
     let content_type = HeaderValue::from_static("application/json");
     Ok(Answer {

@@ -82,7 +82,10 @@ impl Auth {
     pub fn open_session(&self, secret: &str, over_tls: bool) -> Result<String, Failure> {
         let token = tokens::digest(secret.trim());
         if !self.is_open && self.caller_of(&token).is_none() {
-            return Err(unauthenticated("E-AUTH-3", "the token is not known or has expired"));
+            return Err(unauthenticated(
+                "E-AUTH-3",
+                "the token is not known or has expired",
+            ));
         }
         let cookie = random_text();
         let session = OpenSession {
@@ -107,7 +110,10 @@ impl Auth {
     pub fn session(&self, headers: &HeaderMap) -> Option<Session> {
         if self.is_open {
             let form_key = "open".to_owned();
-            return Some(Session { caller: open_caller(), form_key });
+            return Some(Session {
+                caller: open_caller(),
+                form_key,
+            });
         }
         let digest = tokens::digest(session_cookie(headers)?);
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +135,12 @@ impl Auth {
     }
 
     /// Makes a token and gives its secret, which is not kept. Blocks until durable.
-    pub fn create(&self, name: &str, role: Role, expires_ms: Option<i64>) -> Result<String, Failure> {
+    pub fn create(
+        &self,
+        name: &str,
+        role: Role,
+        expires_ms: Option<i64>,
+    ) -> Result<String, Failure> {
         let secret = tokens::make_secret();
         let token = Token {
             name: name.to_owned(),
@@ -191,7 +202,12 @@ impl Caller {
             return Ok(());
         }
         let text = "the token's role does not allow this; ask an administrator for another token";
-        Err(Failure::new(Category::Forbidden, "E-AUTH-4", IssueCode::Forbidden, text))
+        Err(Failure::new(
+            Category::Forbidden,
+            "E-AUTH-4",
+            IssueCode::Forbidden,
+            text,
+        ))
     }
 
     /// Refuses (403) everybody but administrators.
@@ -200,7 +216,12 @@ impl Caller {
             return Ok(());
         }
         let text = "only an administrator's token allows this";
-        Err(Failure::new(Category::Forbidden, "E-AUTH-5", IssueCode::Forbidden, text))
+        Err(Failure::new(
+            Category::Forbidden,
+            "E-AUTH-5",
+            IssueCode::Forbidden,
+            text,
+        ))
     }
 
     /// How this caller stands in origin and audit.
@@ -273,15 +294,28 @@ mod tests {
 
     #[track_caller]
     fn check_permit(role: Role, expected: [bool; 4]) {
-        let caller = Caller { name: "x".to_owned(), role, is_limited: true };
+        let caller = Caller {
+            name: "x".to_owned(),
+            role,
+            is_limited: true,
+        };
         let resource_type = || "Patient".to_owned();
         let asked = [
-            Interaction::Search { resource_type: resource_type() },
-            Interaction::Create { resource_type: resource_type() },
+            Interaction::Search {
+                resource_type: resource_type(),
+            },
+            Interaction::Create {
+                resource_type: resource_type(),
+            },
             Interaction::Bundle,
-            Interaction::Resolve { task_id: "1".to_owned() },
+            Interaction::Resolve {
+                task_id: "1".to_owned(),
+            },
         ];
-        assert_eq!(asked.map(|interaction| caller.permit(&interaction).is_ok()), expected);
+        assert_eq!(
+            asked.map(|interaction| caller.permit(&interaction).is_ok()),
+            expected
+        );
     }
 
     #[test]
@@ -295,7 +329,10 @@ mod tests {
     #[test]
     fn the_session_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, "a=1; wayside_session=xyz; b=2".parse().unwrap());
+        headers.insert(
+            header::COOKIE,
+            "a=1; wayside_session=xyz; b=2".parse().unwrap(),
+        );
         assert_eq!(session_cookie(&headers), Some("xyz"));
     }
 }

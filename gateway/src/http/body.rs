@@ -86,7 +86,12 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
         _ => {
             let text = "Content-Encoding may be gzip or absent";
             let code = IssueCode::NotSupported;
-            Err(Failure::new(Category::UnsupportedMedia, "E-BODY-4", code, text))
+            Err(Failure::new(
+                Category::UnsupportedMedia,
+                "E-BODY-4",
+                code,
+                text,
+            ))
         }
     }
 }
@@ -154,7 +159,9 @@ mod tests {
         if !encoding.is_empty() {
             headers.insert(header::CONTENT_ENCODING, encoding.parse().unwrap());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
         let read = read(&headers, Full::new(Bytes::from(body)), limits());
         let got = runtime.unwrap().block_on(read);
         let got = got.map(|b| b.len()).map_err(|f| f.category.status());

@@ -16,20 +16,17 @@ pub struct Limits {
 
 /// Unauthenticated requests one address may make, a second and at once. Tokens have 256 bits; this
 /// only keeps a broken client from filling the log.
-const REFUSED_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap_or(NonZeroU32::MIN);
-const REFUSED_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap_or(NonZeroU32::MIN);
+const REFUSED_PER_SECOND: u32 = 10;
+const REFUSED_BURST: u32 = 100;
 /// Above this many remembered names or addresses, idle ones are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 
 impl Limits {
     /// Zeros count as 1.
     pub fn new(requests_per_second: u32, burst: u32) -> Limits {
-        let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(at_least_one(requests_per_second));
-        let refused = Quota::per_second(REFUSED_PER_SECOND).allow_burst(REFUSED_BURST);
         Limits {
-            by_caller: RateLimiter::keyed(quota.allow_burst(at_least_one(burst))),
-            refused_by_address: RateLimiter::keyed(refused),
+            by_caller: RateLimiter::keyed(quota(requests_per_second, burst)),
+            refused_by_address: RateLimiter::keyed(quota(REFUSED_PER_SECOND, REFUSED_BURST)),
         }
     }
 
@@ -39,18 +36,29 @@ impl Limits {
             return Ok(());
         }
         forget_idle(&self.by_caller);
-        self.by_caller
-            .check_key(&caller.name)
-            .map_err(|wait| throttled("E-LIMIT-1", wait.wait_time_from(DefaultClock::default().now())))
+        self.by_caller.check_key(&caller.name).map_err(|wait| {
+            throttled(
+                "E-LIMIT-1",
+                wait.wait_time_from(DefaultClock::default().now()),
+            )
+        })
     }
 
     /// Counts a refused caller; 429 instead of 401 once an address has too many.
     pub fn refused(&self, address: IpAddr) -> Result<(), Failure> {
         forget_idle(&self.refused_by_address);
-        self.refused_by_address
-            .check_key(&address)
-            .map_err(|wait| throttled("E-LIMIT-2", wait.wait_time_from(DefaultClock::default().now())))
+        self.refused_by_address.check_key(&address).map_err(|wait| {
+            throttled(
+                "E-LIMIT-2",
+                wait.wait_time_from(DefaultClock::default().now()),
+            )
+        })
     }
+}
+
+fn quota(per_second: u32, burst: u32) -> Quota {
+    let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+    Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst))
 }
 
 fn forget_idle<K: std::hash::Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>) {
@@ -73,7 +81,11 @@ mod tests {
     use super::*;
 
     fn caller(name: &str, is_limited: bool) -> Caller {
-        Caller { name: name.to_owned(), role: Role::Client, is_limited }
+        Caller {
+            name: name.to_owned(),
+            role: Role::Client,
+            is_limited,
+        }
     }
 
     #[test]

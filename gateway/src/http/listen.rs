@@ -57,7 +57,9 @@ pub async fn serve(door: Door, front: Arc<Front>, mut stop: watch::Receiver<bool
     let drained = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
     if drained.is_err() {
         let reason = "cut at stop";
-        front.telemetry.note(&Happening::ConnectionFailed { reason });
+        front
+            .telemetry
+            .note(&Happening::ConnectionFailed { reason });
     }
 }
 
@@ -70,7 +72,11 @@ struct Accepted {
 async fn accept(door: &Door) -> Option<Accepted> {
     let permit = Arc::clone(&door.connections).acquire_owned().await.ok()?;
     match door.listener.accept().await {
-        Ok((stream, address)) => Some(Accepted { stream, address, permit }),
+        Ok((stream, address)) => Some(Accepted {
+            stream,
+            address,
+            permit,
+        }),
         Err(_out_of_files_or_gone) => {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
@@ -87,8 +93,17 @@ struct Connection {
 
 impl Connection {
     async fn run(self) {
-        let Connection { accepted, tls, front, watcher } = self;
-        let Accepted { stream, address, permit } = accepted;
+        let Connection {
+            accepted,
+            tls,
+            front,
+            watcher,
+        } = self;
+        let Accepted {
+            stream,
+            address,
+            permit,
+        } = accepted;
         let _small_answers_go_out_at_once = stream.set_nodelay(true).is_ok();
         let over_tls = tls.is_some();
         let peer = Peer { address, over_tls };

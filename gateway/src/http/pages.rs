@@ -115,7 +115,9 @@ async fn review<B: RequestBody>(
     let Some(session) = front.auth.session(&visit.head.headers) else {
         return Ok(redirect("/admin/login"));
     };
-    session.caller.permit(&Interaction::Resolve { task_id: String::new() })?;
+    session.caller.permit(&Interaction::Resolve {
+        task_id: String::new(),
+    })?;
     let form = if visit.head.method == Method::POST {
         let form = read_form(front, visit, body).await?;
         check_form_key(&form, &session)?;
@@ -153,7 +155,12 @@ fn check_form_key(form: &[(String, String)], session: &Session) -> Result<(), Fa
         return Ok(());
     }
     let text = "the form is not from this session; load the page again";
-    Err(Failure::new(Category::Forbidden, "E-PAGE-2", IssueCode::Forbidden, text))
+    Err(Failure::new(
+        Category::Forbidden,
+        "E-PAGE-2",
+        IssueCode::Forbidden,
+        text,
+    ))
 }
 
 fn value_of<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -175,13 +182,23 @@ fn page(status: u16, markup: &Markup) -> Answer {
     let mut headers = vec![(header::CONTENT_TYPE, content_type)];
     headers.extend(page_headers());
     let body = markup.0.clone().into_bytes();
-    Answer { status, headers, body }
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }
 
 fn page_headers() -> [(HeaderName, HeaderValue); 3] {
     [
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY)),
-        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(PAGE_POLICY),
+        ),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("same-origin"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ]
 }
@@ -216,7 +233,12 @@ fn login_page(problem: Option<&str>) -> Markup {
 
 fn wrong_method() -> Failure {
     let text = "signing out is a POST";
-    Failure::new(Category::MethodNotAllowed, "E-PAGE-3", IssueCode::NotSupported, text)
+    Failure::new(
+        Category::MethodNotAllowed,
+        "E-PAGE-3",
+        IssueCode::NotSupported,
+        text,
+    )
 }
 
 fn nothing_here() -> Failure {

@@ -74,8 +74,13 @@ impl Front {
         let stopwatch = Stopwatch::start();
         let answered = guarded(Box::pin(self.dispatch(request, peer))).await;
         let (interaction, reply) = answered.unwrap_or_else(|Panicked| {
-            self.telemetry.note(&Happening::Panicked { interaction: "unknown" });
-            ("panicked", respond::refusal(&broken_invariant(), Form::default()))
+            self.telemetry.note(&Happening::Panicked {
+                interaction: "unknown",
+            });
+            (
+                "panicked",
+                respond::refusal(&broken_invariant(), Form::default()),
+            )
         });
         self.telemetry.note(&Happening::Answered {
             interaction,
@@ -99,17 +104,14 @@ impl Front {
         }
         match health::answer(self, &path, &head, peer) {
             Some(reply) => ("health", reply),
-            None => ("unknown", respond::refusal(&nothing_here(), Form::default())),
+            None => (
+                "unknown",
+                respond::refusal(&nothing_here(), Form::default()),
+            ),
         }
     }
 
-    async fn fhir<B: RequestBody>(
-        &self,
-        path: &str,
-        head: Parts,
-        body: B,
-        peer: Peer,
-    ) -> Named {
+    async fn fhir<B: RequestBody>(&self, path: &str, head: Parts, body: B, peer: Peer) -> Named {
         let is_public = path == "/metadata";
         let caller = match self.admit(&head.headers, peer) {
             Err(_) if is_public => Ok(anybody()),
@@ -120,7 +122,8 @@ impl Front {
             Err(failure) => return ("refused", respond::refusal(&failure, Form::default())),
         };
         let query = route::pairs(head.uri.query().unwrap_or_default());
-        let negotiated = query.and_then(|query| Ok((Form::negotiate(&head.headers, &query)?, query)));
+        let negotiated =
+            query.and_then(|query| Ok((Form::negotiate(&head.headers, &query)?, query)));
         let (form, query) = match negotiated {
             Ok(negotiated) => negotiated,
             Err(failure) => return ("refused", respond::refusal(&failure, Form::default())),
@@ -130,7 +133,11 @@ impl Front {
             Err(unrouted) => return ("unknown", respond::unrouted(&unrouted, form)),
         };
         let name = interaction.name();
-        let asked = Asked { interaction, query, head };
+        let asked = Asked {
+            interaction,
+            query,
+            head,
+        };
         match self.perform(asked, caller, body, peer).await {
             Ok((interaction, answer)) => (name, respond::reply(answer, &interaction, form)),
             Err(failure) => (name, respond::refusal(&failure, form)),
@@ -144,7 +151,11 @@ impl Front {
         body: B,
         peer: Peer,
     ) -> Result<(Interaction, super::exchange::Answer), Failure> {
-        let Asked { interaction, mut query, head } = asked;
+        let Asked {
+            interaction,
+            mut query,
+            head,
+        } = asked;
         caller.permit(&interaction)?;
         let is_form = check_content_type(&head, &interaction)?;
         let mut bytes = body::read(&head.headers, body, self.body).await?;
@@ -192,25 +203,46 @@ impl Hosts {
     fn check(&self, head: &Parts) -> Result<(), Failure> {
         let Some(host) = host_of(head) else {
             let text = "the Host header is missing or malformed";
-            return Err(Failure::new(Category::Incorrect, "E-HTTP-4", IssueCode::Value, text));
+            return Err(Failure::new(
+                Category::Incorrect,
+                "E-HTTP-4",
+                IssueCode::Value,
+                text,
+            ));
         };
         if !self.is_ours(name_of(host)) {
             let text = "this server is not asked under that name; see http.host_names";
-            return Err(Failure::new(Category::Forbidden, "E-HTTP-5", IssueCode::Forbidden, text));
+            return Err(Failure::new(
+                Category::Forbidden,
+                "E-HTTP-5",
+                IssueCode::Forbidden,
+                text,
+            ));
         }
-        let origin = head.headers.get(header::ORIGIN).map(|value| value.to_str().unwrap_or_default());
+        let origin = head
+            .headers
+            .get(header::ORIGIN)
+            .map(|value| value.to_str().unwrap_or_default());
         let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if is_safe || origin.is_none_or(|origin| self.is_own_origin(origin, host)) {
             return Ok(());
         }
         let text = "a page of another site may not write here";
-        Err(Failure::new(Category::Forbidden, "E-HTTP-6", IssueCode::Forbidden, text))
+        Err(Failure::new(
+            Category::Forbidden,
+            "E-HTTP-6",
+            IssueCode::Forbidden,
+            text,
+        ))
     }
 
     fn is_ours(&self, name: &str) -> bool {
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let is_local = name.eq_ignore_ascii_case("localhost") || is_address;
-        let is_named = self.names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
+        let is_named = self
+            .names
+            .iter()
+            .any(|ours| ours.eq_ignore_ascii_case(name));
         let is_any_allowed = !self.is_loopback && self.names.is_empty();
         is_local || is_named || is_any_allowed
     }
@@ -289,7 +321,12 @@ fn check_content_type(head: &Parts, interaction: &Interaction) -> Result<bool, F
     }
     let text = "the body must be application/fhir+json, or a form for _search";
     let code = IssueCode::NotSupported;
-    Err(Failure::new(Category::UnsupportedMedia, "E-HTTP-7", code, text))
+    Err(Failure::new(
+        Category::UnsupportedMedia,
+        "E-HTTP-7",
+        code,
+        text,
+    ))
 }
 
 /// Whoever reads the CapabilityStatement without a token.
@@ -343,7 +380,10 @@ mod tests {
     }
 
     fn loopback() -> Hosts {
-        Hosts { is_loopback: true, ..Hosts::default() }
+        Hosts {
+            is_loopback: true,
+            ..Hosts::default()
+        }
     }
 
     #[track_caller]
@@ -371,14 +411,20 @@ mod tests {
         check_host(&local, "POST", &own, 200);
         let anywhere = Hosts::default();
         check_host(&anywhere, "GET", &[("host", "clinic.example")], 200);
-        let named = Hosts { names: vec!["clinic.example".to_owned()], ..loopback() };
+        let named = Hosts {
+            names: vec!["clinic.example".to_owned()],
+            ..loopback()
+        };
         check_host(&named, "GET", &[("host", "clinic.example:1")], 200);
     }
 
     #[track_caller]
     fn check_base(hosts: &Hosts, headers: &[(&str, &str)], expected: &str) {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        let peer = Peer { address, over_tls: false };
+        let peer = Peer {
+            address,
+            over_tls: false,
+        };
         assert_eq!(hosts.base_of(&head("GET", "/", headers), peer), expected);
     }
 
@@ -386,12 +432,23 @@ mod tests {
     fn the_base_is_as_the_client_sees_it() {
         let host = ("host", "127.0.0.1:8080");
         check_base(&loopback(), &[host], "http://127.0.0.1:8080/fhir");
-        let proxied = [host, ("x-forwarded-proto", "https"), ("x-forwarded-host", "a.example")];
+        let proxied = [
+            host,
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "a.example"),
+        ];
         check_base(&loopback(), &proxied, "https://a.example/fhir");
         let odd = [host, ("x-forwarded-host", "a\"onload=")];
         check_base(&loopback(), &odd, "http://127.0.0.1:8080/fhir");
         let base_url = Some("https://b.example/fhir".to_owned());
-        check_base(&Hosts { base_url, ..loopback() }, &proxied, "https://b.example/fhir");
+        check_base(
+            &Hosts {
+                base_url,
+                ..loopback()
+            },
+            &proxied,
+            "https://b.example/fhir",
+        );
     }
 
     #[track_caller]
@@ -411,7 +468,12 @@ mod tests {
 
     #[test]
     fn bodies_are_json_or_a_search_form() {
-        check_type("POST", "application/fhir+json; charset=utf-8", false, Ok(false));
+        check_type(
+            "POST",
+            "application/fhir+json; charset=utf-8",
+            false,
+            Ok(false),
+        );
         check_type("POST", "", false, Ok(false));
         check_type("POST", "application/fhir+xml", false, Err(415));
         check_type("POST", "text/plain", false, Err(415));

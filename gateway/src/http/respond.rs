@@ -69,7 +69,14 @@ pub fn refusal(failure: &Failure, form: Form) -> Reply {
     }
     let body = model::format(&failure.outcome()).into();
     let status = failure.category.status();
-    finish(Answer { status, headers, body }, form)
+    finish(
+        Answer {
+            status,
+            headers,
+            body,
+        },
+        form,
+    )
 }
 
 /// A path or method that leads nowhere.
@@ -95,13 +102,18 @@ pub fn plain(status: u16, content_type: &'static str, text: String) -> Reply {
 
 /// An answer that brings its own headers: the administration's pages.
 pub fn page(answer: Answer, accepts_gzip: bool) -> Reply {
-    let form = Form { accepts_gzip, ..Form::default() };
+    let form = Form {
+        accepts_gzip,
+        ..Form::default()
+    };
     finish(answer, form)
 }
 
 fn finish(answer: Answer, form: Form) -> Reply {
     let mut body = answer.body;
-    if form.is_pretty && let Ok(json) = model::parse(&body, Limits::default()) {
+    if form.is_pretty
+        && let Ok(json) = model::parse(&body, Limits::default())
+    {
         body = model::format_pretty(&json).into();
     }
     let mut reply = Response::new(Full::new(Bytes::new()));
@@ -124,7 +136,9 @@ fn finish(answer: Answer, form: Form) -> Reply {
     if body.len() >= GZIP_BYTES_MIN {
         let vary = HeaderValue::from_static("Accept-Encoding");
         headers.insert(header::VARY, vary);
-        if form.accepts_gzip && let Some(packed) = gzip(&body) {
+        if form.accepts_gzip
+            && let Some(packed) = gzip(&body)
+        {
             let encoding = HeaderValue::from_static("gzip");
             headers.insert(header::CONTENT_ENCODING, encoding);
             body = packed;
@@ -214,7 +228,9 @@ fn is_json(text: &str) -> bool {
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let value = headers.get(header::ACCEPT_ENCODING);
-    let text = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let mut codings = text.split(',').map(str::trim);
     codings.any(|coding| match coding.split_once(';') {
         Some((name, quality)) => name.trim() == "gzip" && !quality.trim().starts_with("q=0"),
@@ -226,17 +242,24 @@ fn preference(headers: &HeaderMap) -> Option<Return> {
     let values = headers.get_all(HeaderName::from_static("prefer")).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
     let mut parts = texts.flat_map(|text| text.split([',', ';'])).map(str::trim);
-    parts.find_map(|part| match part.strip_prefix("return=")?.trim_matches('"') {
-        "minimal" => Some(Return::Minimal),
-        "representation" => Some(Return::Representation),
-        "OperationOutcome" => Some(Return::OperationOutcome),
-        _ => None,
-    })
+    parts.find_map(
+        |part| match part.strip_prefix("return=")?.trim_matches('"') {
+            "minimal" => Some(Return::Minimal),
+            "representation" => Some(Return::Representation),
+            "OperationOutcome" => Some(Return::OperationOutcome),
+            _ => None,
+        },
+    )
 }
 
 fn not_acceptable(number: &'static str) -> Failure {
     let text = "answers are application/fhir+json of FHIR 4.0; ask for that";
-    Failure::new(Category::NotAcceptable, number, IssueCode::NotSupported, text)
+    Failure::new(
+        Category::NotAcceptable,
+        number,
+        IssueCode::NotSupported,
+        text,
+    )
 }
 
 #[cfg(test)]
@@ -282,23 +305,44 @@ mod tests {
     fn preferences_are_read_wherever_they_stand() {
         let read = |value| preference(&headers(&[("prefer", value)]));
         assert_eq!(read("return=minimal"), Some(Return::Minimal));
-        assert_eq!(read("handling=strict, return=representation"), Some(Return::Representation));
-        assert_eq!(read("return=OperationOutcome"), Some(Return::OperationOutcome));
+        assert_eq!(
+            read("handling=strict, return=representation"),
+            Some(Return::Representation)
+        );
+        assert_eq!(
+            read("return=OperationOutcome"),
+            Some(Return::OperationOutcome)
+        );
         assert_eq!(read("respond-async"), None);
     }
 
     #[test]
     fn gzip_is_sent_only_when_accepted_and_worth_it() {
-        let answer = |size: usize| Answer { status: 200, headers: Vec::new(), body: vec![b' '; size] };
-        let accepting = Form { accepts_gzip: true, ..Form::default() };
+        let answer = |size: usize| Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: vec![b' '; size],
+        };
+        let accepting = Form {
+            accepts_gzip: true,
+            ..Form::default()
+        };
         let is_packed = |size, form| {
-            finish(answer(size), form).headers().contains_key(header::CONTENT_ENCODING)
+            finish(answer(size), form)
+                .headers()
+                .contains_key(header::CONTENT_ENCODING)
         };
         assert!(is_packed(5000, accepting));
         assert!(!is_packed(500, accepting));
         assert!(!is_packed(5000, Form::default()));
-        assert!(accepts_gzip(&headers(&[("accept-encoding", "br, gzip;q=0.8")])));
-        assert!(!accepts_gzip(&headers(&[("accept-encoding", "gzip;q=0, br")])));
+        assert!(accepts_gzip(&headers(&[(
+            "accept-encoding",
+            "br, gzip;q=0.8"
+        )])));
+        assert!(!accepts_gzip(&headers(&[(
+            "accept-encoding",
+            "gzip;q=0, br"
+        )])));
     }
 
     #[test]
@@ -309,8 +353,13 @@ mod tests {
             headers: vec![(header::ETAG, etag.clone())],
             body: b"{}".to_vec(),
         };
-        let create = Interaction::Create { resource_type: "Patient".to_owned() };
-        let form = Form { preference: Some(Return::Minimal), ..Form::default() };
+        let create = Interaction::Create {
+            resource_type: "Patient".to_owned(),
+        };
+        let form = Form {
+            preference: Some(Return::Minimal),
+            ..Form::default()
+        };
         let reply = reply(answer, &create, form);
         assert_eq!(reply.headers().get(header::ETAG), Some(&etag));
         assert!(!reply.headers().contains_key(header::CONTENT_TYPE));

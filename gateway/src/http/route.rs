@@ -100,11 +100,21 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
         [resource_type] => of_type(method, known_type(resource_type)?),
         [resource_type, "_search"] => {
             let resource_type = known_type(resource_type)?;
-            only(method, &Method::POST, "POST", Interaction::Search { resource_type })
+            only(
+                method,
+                &Method::POST,
+                "POST",
+                Interaction::Search { resource_type },
+            )
         }
         ["Task", id, "$resolve"] => {
             let task_id = valid_id(id)?;
-            only(method, &Method::POST, "POST", Interaction::Resolve { task_id })
+            only(
+                method,
+                &Method::POST,
+                "POST",
+                Interaction::Resolve { task_id },
+            )
         }
         [_, name] | [_, _, name] if name.starts_with('$') => Err(unknown_operation()),
         [resource_type, id] => of_instance(method, known_type(resource_type)?, valid_id(id)?),
@@ -131,7 +141,10 @@ pub fn pairs(text: &str) -> Result<Vec<(String, String)>, Failure> {
     parts
         .map(|part| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            Ok((decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?))
+            Ok((
+                decode(&name.replace('+', " "))?,
+                decode(&value.replace('+', " "))?,
+            ))
         })
         .collect()
 }
@@ -167,7 +180,9 @@ fn decode(text: &str) -> Result<String, Failure> {
     };
     let mut escapes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
     if escapes.any(|(at, _)| is_cut(at)) {
-        return Err(malformed("a percent sign is not followed by two hex digits"));
+        return Err(malformed(
+            "a percent sign is not followed by two hex digits",
+        ));
     }
     let decoded = percent_decode_str(text).decode_utf8();
     let decoded = decoded.map_err(|_not_utf8| malformed("the text is not UTF-8"))?;
@@ -229,7 +244,12 @@ fn valid_id(id: &str) -> Result<String, Failure> {
         return Ok(id.to_owned());
     }
     let text = "an id has 1 to 64 letters, digits, - or .";
-    Err(Failure::new(Category::Incorrect, "E-ROUTE-2", IssueCode::Value, text))
+    Err(Failure::new(
+        Category::Incorrect,
+        "E-ROUTE-2",
+        IssueCode::Value,
+        text,
+    ))
 }
 
 fn malformed(text: &str) -> Failure {
@@ -243,7 +263,13 @@ fn unknown_path() -> Unrouted {
 
 fn unknown_operation() -> Unrouted {
     let text = "no such operation here; see /fhir/metadata for those that are";
-    Failure::new(Category::NotFound, "E-ROUTE-5", IssueCode::NotSupported, text).into()
+    Failure::new(
+        Category::NotFound,
+        "E-ROUTE-5",
+        IssueCode::NotSupported,
+        text,
+    )
+    .into()
 }
 
 fn wrong_method(allow: &'static str) -> Unrouted {
@@ -265,7 +291,11 @@ mod tests {
             Ok(interaction) => format!("{interaction:?}"),
             Err(Unrouted { failure, allow }) => {
                 let status = failure.category.status();
-                format!("{status} {} {}", failure.issues[0].number, allow.unwrap_or_default())
+                format!(
+                    "{status} {} {}",
+                    failure.issues[0].number,
+                    allow.unwrap_or_default()
+                )
             }
         }
     }
@@ -283,13 +313,31 @@ mod tests {
         check("POST /", "Bundle");
         check("GET /Patient", "Search { resource_type: \"Patient\" }");
         check("HEAD /Patient/", "Search { resource_type: \"Patient\" }");
-        check("POST /Patient/_search", "Search { resource_type: \"Patient\" }");
+        check(
+            "POST /Patient/_search",
+            "Search { resource_type: \"Patient\" }",
+        );
         check("POST /Patient", "Create { resource_type: \"Patient\" }");
-        check("GET /Patient/a", "Read { resource_type: \"Patient\", id: \"a\" }");
-        check("HEAD /Patient/%61", "Read { resource_type: \"Patient\", id: \"a\" }");
-        check("PUT /Patient/a", "Update { resource_type: \"Patient\", id: \"a\" }");
-        check("DELETE /Patient/a", "Delete { resource_type: \"Patient\", id: \"a\" }");
-        check("GET /Patient/a/_history", "History { resource_type: \"Patient\", id: \"a\" }");
+        check(
+            "GET /Patient/a",
+            "Read { resource_type: \"Patient\", id: \"a\" }",
+        );
+        check(
+            "HEAD /Patient/%61",
+            "Read { resource_type: \"Patient\", id: \"a\" }",
+        );
+        check(
+            "PUT /Patient/a",
+            "Update { resource_type: \"Patient\", id: \"a\" }",
+        );
+        check(
+            "DELETE /Patient/a",
+            "Delete { resource_type: \"Patient\", id: \"a\" }",
+        );
+        check(
+            "GET /Patient/a/_history",
+            "History { resource_type: \"Patient\", id: \"a\" }",
+        );
         check("POST /Task/7/$resolve", "Resolve { task_id: \"7\" }");
         let vread = "Vread { resource_type: \"Patient\", id: \"a\", version: \"2\" }";
         check("GET /Patient/a/_history/2", vread);
@@ -322,7 +370,12 @@ mod tests {
     #[test]
     fn query_pairs_are_decoded() {
         let pairs = pairs("name=J%C3%BCrgen+A&flag&a=b=c&&%5Fid=1").unwrap();
-        let expected = [("name", "Jürgen A"), ("flag", ""), ("a", "b=c"), ("_id", "1")];
+        let expected = [
+            ("name", "Jürgen A"),
+            ("flag", ""),
+            ("a", "b=c"),
+            ("_id", "1"),
+        ];
         let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(pairs, expected);
         assert!(super::pairs("name=%zz").is_err());

@@ -59,16 +59,35 @@ pub fn create(store: &Store, secret: &str, token: Token) -> Result<(), Failure> 
     let plan = move |view: &View<'_>| {
         let tokens = list(view)?;
         if tokens.iter().any(|(_, other)| other.name == token.name) {
-            return Err(refuse(Category::Conflict, "E-TOKEN-1", "the name is taken; revoke it first"));
+            return Err(refuse(
+                Category::Conflict,
+                "E-TOKEN-1",
+                "the name is taken; revoke it first",
+            ));
         }
         if tokens.len() >= TOKENS_MAX {
-            return Err(refuse(Category::Conflict, "E-TOKEN-2", "too many tokens; revoke some"));
+            return Err(refuse(
+                Category::Conflict,
+                "E-TOKEN-2",
+                "too many tokens; revoke some",
+            ));
         }
         let value = serde_json::to_vec(&token)
             .map_err(|e| refuse(Category::Fault, "E-TOKEN-3", &e.to_string()))?;
-        let row = RowWrite { table: Table::Tokens, key, value: Some(value) };
+        let row = RowWrite {
+            table: Table::Tokens,
+            key,
+            value: Some(value),
+        };
         let audit = audit("token-create", &token.name);
-        Ok((WriteSet { rows: vec![row], audit: vec![audit], ..WriteSet::default() }, ()))
+        Ok((
+            WriteSet {
+                rows: vec![row],
+                audit: vec![audit],
+                ..WriteSet::default()
+            },
+            (),
+        ))
     };
     commit(store, plan)
 }
@@ -80,13 +99,28 @@ pub fn revoke(store: &Store, name: &str) -> Result<(), Failure> {
         let tokens = list(view)?.into_iter();
         let found = tokens.filter(|(_, token)| token.name == name);
         let rows: Vec<RowWrite> = found
-            .map(|(digest, _)| RowWrite { table: Table::Tokens, key: digest.to_vec(), value: None })
+            .map(|(digest, _)| RowWrite {
+                table: Table::Tokens,
+                key: digest.to_vec(),
+                value: None,
+            })
             .collect();
         if rows.is_empty() {
-            return Err(refuse(Category::NotFound, "E-TOKEN-4", "no token has that name"));
+            return Err(refuse(
+                Category::NotFound,
+                "E-TOKEN-4",
+                "no token has that name",
+            ));
         }
         let audit = audit("token-revoke", &name);
-        Ok((WriteSet { rows, audit: vec![audit], ..WriteSet::default() }, ()))
+        Ok((
+            WriteSet {
+                rows,
+                audit: vec![audit],
+                ..WriteSet::default()
+            },
+            (),
+        ))
     };
     commit(store, plan)
 }

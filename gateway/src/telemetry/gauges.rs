@@ -75,8 +75,13 @@ impl Registered {
         set(&self.intake_held, sample.intake_held);
         set(&self.reviews_open, sample.reviews_open);
         for target in &sample.targets {
-            let label = Target { target: target.name.clone() };
-            set(&self.deliveries_waiting.get_or_create(&label), target.waiting);
+            let label = Target {
+                target: target.name.clone(),
+            };
+            set(
+                &self.deliveries_waiting.get_or_create(&label),
+                target.waiting,
+            );
             set(&self.deliveries_parked.get_or_create(&label), target.parked);
         }
     }

@@ -11,9 +11,16 @@ use std::time::Duration;
 /// One thing that happened.
 pub enum Happening<'a> {
     /// A part of the gateway accepts work.
-    Listening { what: &'static str, address: &'a dyn Display },
+    Listening {
+        what: &'static str,
+        address: &'a dyn Display,
+    },
     /// A request was answered.
-    Answered { interaction: &'static str, status: u16, took: Duration },
+    Answered {
+        interaction: &'static str,
+        status: u16,
+        took: Duration,
+    },
     /// A connection ended in a fault of the wire: bad TLS, malformed HTTP, silence.
     ConnectionFailed { reason: &'static str },
     /// An interaction broke an invariant; the caller got 500.
@@ -57,17 +64,28 @@ impl Happening<'_> {
     pub(super) fn log(&self) {
         match self {
             Self::Listening { what, address } => tracing::info!(what, %address, "listening"),
-            Self::Answered { interaction, status, took } if *status >= 500 => {
+            Self::Answered {
+                interaction,
+                status,
+                took,
+            } if *status >= 500 => {
                 let took_us = took.as_micros();
                 tracing::warn!(interaction, status, took_us, "answered with a fault");
             }
-            Self::Answered { interaction, status, took } => {
+            Self::Answered {
+                interaction,
+                status,
+                took,
+            } => {
                 let took_us = took.as_micros();
                 tracing::debug!(interaction, status, took_us, "answered");
             }
             Self::ConnectionFailed { reason } => tracing::debug!(reason, "connection failed"),
             Self::Panicked { interaction } => {
-                tracing::error!(interaction, "E-HTTP-1: an invariant broke; please report this");
+                tracing::error!(
+                    interaction,
+                    "E-HTTP-1: an invariant broke; please report this"
+                );
             }
             Self::TokenChanged { action, name } => tracing::info!(action, name, "token changed"),
             Self::Stopping { stage } => tracing::info!(stage, "stopping"),
@@ -101,14 +119,25 @@ impl Counters {
 
     pub(super) fn count(&self, happening: &Happening<'_>) {
         match happening {
-            Happening::Answered { interaction, status, took } => {
+            Happening::Answered {
+                interaction,
+                status,
+                took,
+            } => {
                 let (interaction, status) = (*interaction, *status);
-                self.requests.get_or_create(&Request { interaction, status }).inc();
+                self.requests
+                    .get_or_create(&Request {
+                        interaction,
+                        status,
+                    })
+                    .inc();
                 let seconds = self.seconds.get_or_create(&Kind { interaction });
                 seconds.observe(took.as_secs_f64());
             }
             Happening::ConnectionFailed { reason } => {
-                self.connections_failed.get_or_create(&Reason { reason }).inc();
+                self.connections_failed
+                    .get_or_create(&Reason { reason })
+                    .inc();
             }
             Happening::Panicked { .. } => {
                 self.panics.inc();

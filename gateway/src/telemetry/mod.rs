@@ -4,7 +4,7 @@
 mod gauges;
 mod happening;
 
-pub use gauges::Gauges;
+pub use gauges::{Gauges, TargetGauges};
 pub use happening::Happening;
 
 use happening::Counters;
@@ -38,7 +38,11 @@ impl Telemetry {
         let gauges = gauges::Registered::register(&mut registry);
         let registry = Mutex::new(registry);
         Telemetry {
-            inner: Arc::new(Inner { registry, counters, gauges }),
+            inner: Arc::new(Inner {
+                registry,
+                counters,
+                gauges,
+            }),
         }
     }
 
@@ -52,7 +56,11 @@ impl Telemetry {
     pub fn metrics(&self, gauges: &Gauges) -> String {
         self.inner.gauges.set(gauges);
         let mut text = String::new();
-        let registry = self.inner.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = self
+            .inner
+            .registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match encode(&mut text, &registry) {
             Ok(()) => text,
             Err(std::fmt::Error) => String::new(),
@@ -90,7 +98,10 @@ mod tests {
         };
         telemetry.note(&answered);
         telemetry.note(&answered);
-        let gauges = Gauges { last_seq: 7, ..Gauges::default() };
+        let gauges = Gauges {
+            last_seq: 7,
+            ..Gauges::default()
+        };
         let text = telemetry.metrics(&gauges);
         let expected = [
             "wayside_http_requests_total{interaction=\"read\",status=\"200\"} 2",
