@@ -1,1 +1,362 @@
-//! To come.
+//! The LMDB environment: opening, creating, growing. The one file with unsafe code, because heed
+//! cannot know that no other process maps the file (the folder is locked) and that no transaction
+//! is open while the map moves (the gate counts them).
+#![allow(unsafe_code)]
+
+use crate::catalog::{self, Databases};
+use crate::datafile::{self, Found};
+use crate::keyring::{self, Blinder, StoreKeys};
+use crate::seal::Seal;
+use crate::{Keys, OpenOptions, StoreError};
+use heed::{Env, EnvOpenOptions, RoTxn, WithoutTls};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Row of `meta`: eight letters and the format version (u32 BE).
+const FORMAT_ROW: &str = "format";
+const FORMAT_LETTERS: &[u8; 8] = b"WAYSIDE\0";
+const FORMAT_VERSION: u32 = 1;
+
+/// Readers at one time, over all threads; each takes 64 bytes of the lock file.
+const READERS_MAX: u32 = 512;
+const DATABASES_MAX: u32 = 16;
+/// A map is a multiple of this on every platform.
+const MAP_GRAIN: usize = 65_536;
+/// One step of growth is the present size, within these bounds.
+const GROWTH_BYTES_MIN: usize = 16 << 20;
+const GROWTH_BYTES_MAX: usize = 16 << 30;
+/// Growing waits for open snapshots this long: 300 times 100 ms.
+const GROWTH_WAITS: u32 = 300;
+const GROWTH_WAIT: Duration = Duration::from_millis(100);
+
+/// Everything that a transaction needs, shared by the writer and all snapshots.
+pub(crate) struct Engine {
+    pub(crate) env: Env<WithoutTls>,
+    pub(crate) databases: Databases,
+    pub(crate) seal: Seal,
+    pub(crate) blinder: Blinder,
+    pub(crate) folder: PathBuf,
+    gate: Gate,
+    data_file: File,
+    // Last, so that the folder is free only once the environment is closed.
+    _lock: File,
+}
+
+impl Engine {
+    /// Opens the store of a folder, or makes one where there is none.
+    pub(crate) fn open(options: &OpenOptions, keys: &Keys) -> Result<Self, StoreError> {
+        let folder = &options.folder;
+        datafile::examine(folder)?;
+        datafile::make_folder(folder)?;
+        let lock = datafile::lock(folder)?;
+        if datafile::examine(folder)? == Found::Nothing {
+            create(options, keys)?;
+        }
+        let Found::DataFile {
+            length,
+            missing_bytes,
+        } = datafile::examine(folder)?
+        else {
+            return Err(datafile::foreign("the data file went away"));
+        };
+        let extended = Extension::begin(folder, length, missing_bytes)?;
+        let env = open_env(
+            folder,
+            map_size(options, length.saturating_add(missing_bytes)),
+        )?;
+        let databases = Databases::open(&env)?
+            .ok_or_else(|| datafile::foreign("the data file is not that of a store"))?;
+        let (seal, blinder) = unlock(&env, &databases, keys)?;
+        if missing_bytes > 0 {
+            walk(&env, &databases)?;
+        }
+        extended.keep();
+        let data_file = env
+            .try_clone_inner_file()
+            .map_err(|e| StoreError::disk("opening the data file", &e))?;
+        let gate = Gate::default();
+        let folder = folder.clone();
+        Ok(Self {
+            env,
+            databases,
+            seal,
+            blinder,
+            folder,
+            gate,
+            data_file,
+            _lock: lock,
+        })
+    }
+
+    /// A read transaction, counted so that the map does not move under it.
+    pub(crate) fn read(self: &Arc<Self>) -> Result<(RoTxn<'static, WithoutTls>, Pass), StoreError> {
+        self.gate.enter();
+        let pass = Pass(Arc::clone(self));
+        let transaction = self
+            .env
+            .clone()
+            .static_read_txn()
+            .map_err(|e| StoreError::disk("starting a read", &e))?;
+        Ok((transaction, pass))
+    }
+
+    /// Makes the map larger once every snapshot is gone; the caller holds no transaction.
+    pub(crate) fn grow(&self) -> Result<(), StoreError> {
+        let present = self.env.info().map_size;
+        let step = present.clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX);
+        let size = present.saturating_add(step) / MAP_GRAIN * MAP_GRAIN;
+        let Some(_closed) = self.gate.close() else {
+            return Err(StoreError::Busy);
+        };
+        // SAFETY: the gate is closed: no reader is inside and none comes in while `_closed`
+        // lives; the one writer is the caller, who holds no transaction.
+        unsafe { self.env.resize(size) }.map_err(|e| StoreError::disk("growing the map", &e))
+    }
+
+    /// LMDB never writes a page that was taken and given back in one transaction; at the end of
+    /// the file that leaves it shorter than its last page. Filled up, a file that is too short
+    /// later is known to be cut.
+    pub(crate) fn fill_last_page(&self) -> Result<(), StoreError> {
+        let fault = |e: std::io::Error| StoreError::file("extending the data file", &e);
+        let end = self.end_of_pages();
+        if self.data_file.metadata().map_err(fault)?.len() < end {
+            self.data_file.set_len(end).map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the data file up to its last page.
+    pub(crate) fn end_of_pages(&self) -> u64 {
+        let pages = u64::try_from(self.env.info().last_page_number).unwrap_or(u64::MAX);
+        let page_size = u64::from(self.env.unnamed_database_stat().page_size);
+        pages.saturating_add(1).saturating_mul(page_size)
+    }
+}
+
+/// Leave to read; given back when dropped.
+pub(crate) struct Pass(pub(crate) Arc<Engine>);
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.gate.leave();
+    }
+}
+
+/// Counts readers, and keeps them out while the map moves.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    readers: usize,
+    closed: bool,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self) {
+        let mut state = self.state();
+        while state.closed {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.readers += 1;
+    }
+
+    fn leave(&self) {
+        let mut state = self.state();
+        state.readers = state.readers.saturating_sub(1);
+        if state.readers == 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Keeps new readers out and waits for those inside; `None` when they stay too long.
+    fn close(&self) -> Option<ClosedGate<'_>> {
+        let mut state = self.state();
+        state.closed = true;
+        let closed = ClosedGate(self);
+        for _ in 0..GROWTH_WAITS {
+            if state.readers == 0 {
+                return Some(closed);
+            }
+            let waited = self.changed.wait_timeout(state, GROWTH_WAIT);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        None
+    }
+}
+
+struct ClosedGate<'a>(&'a Gate);
+
+impl Drop for ClosedGate<'_> {
+    fn drop(&mut self) {
+        self.0.state().closed = false;
+        self.0.changed.notify_all();
+    }
+}
+
+/// A file that is shorter than its last page is filled with zeros while it is looked through, for
+/// reading past its end would kill the process; if it turns out cut, it gets its length back.
+struct Extension {
+    file: Option<(File, u64)>,
+}
+
+impl Extension {
+    fn begin(folder: &Path, length: u64, missing_bytes: u64) -> Result<Self, StoreError> {
+        if missing_bytes == 0 {
+            return Ok(Self { file: None });
+        }
+        let fault = |e: std::io::Error| StoreError::file("extending the data file", &e);
+        let file = File::options()
+            .write(true)
+            .open(folder.join(datafile::DATA_FILE))
+            .map_err(fault)?;
+        file.set_len(length.saturating_add(missing_bytes))
+            .map_err(fault)?;
+        Ok(Self {
+            file: Some((file, length)),
+        })
+    }
+
+    fn keep(mut self) {
+        self.file = None;
+    }
+}
+
+impl Drop for Extension {
+    fn drop(&mut self) {
+        if let Some((file, length)) = &self.file {
+            // Nothing better is left to do; the refusal is already on its way.
+            file.set_len(*length).unwrap_or_default();
+        }
+    }
+}
+
+/// Visits every page that is in use; a page of zeros shows as damage.
+fn walk(env: &Env<WithoutTls>, databases: &Databases) -> Result<(), StoreError> {
+    let cut = |_: heed::Error| datafile::foreign("the data file is cut short");
+    let transaction = env.read_txn().map_err(cut)?;
+    let all = [
+        databases.meta,
+        databases.keys,
+        databases.heads,
+        databases.versions,
+        databases.values,
+        databases.postings,
+        databases.changes,
+        databases.audit,
+        databases.rows,
+    ];
+    for database in all {
+        for entry in database.iter(&transaction).map_err(cut)? {
+            let (_, value) = entry.map_err(cut)?;
+            if !value.is_empty() && value.iter().all(|byte| *byte == 0) {
+                return Err(datafile::foreign("the data file is cut short"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a whole store beside its place, then moves it there.
+fn create(options: &OpenOptions, keys: &Keys) -> Result<(), StoreError> {
+    let fault = |e: heed::Error| StoreError::disk("making the store", &e);
+    let unfinished = datafile::start_unfinished(&options.folder)?;
+    let mut nonce = [0; 12];
+    (options.random)(&mut nonce);
+    let wrapped = StoreKeys::generate(options.random).wrap(&keys.key_encryption_key, nonce)?;
+    let mut format = FORMAT_LETTERS.to_vec();
+    format.extend_from_slice(&FORMAT_VERSION.to_be_bytes());
+    let rows = [
+        (FORMAT_ROW, format),
+        (
+            keyring::KEY_CHECK,
+            keyring::key_check(&keys.key_encryption_key).to_vec(),
+        ),
+        (keyring::WRAPPED_KEYS, wrapped),
+    ];
+    let env = open_env(&unfinished, map_size(options, 0))?;
+    Databases::create(&env, &rows).map_err(fault)?;
+    env.prepare_for_closing().wait();
+    datafile::finish(&options.folder)
+}
+
+/// The initial map: at least what was asked for and room beside what is there.
+fn map_size(options: &OpenOptions, length: u64) -> usize {
+    let length = usize::try_from(length).unwrap_or(usize::MAX / 2);
+    let room = length.saturating_add(GROWTH_BYTES_MIN);
+    let wanted = if length > options.map_size_bytes {
+        room
+    } else {
+        options.map_size_bytes
+    };
+    wanted
+        .max(MAP_GRAIN)
+        .div_ceil(MAP_GRAIN)
+        .saturating_mul(MAP_GRAIN)
+}
+
+fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>, StoreError> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options
+        .map_size(map_size)
+        .max_readers(READERS_MAX)
+        .max_dbs(DATABASES_MAX);
+    // SAFETY: the folder is locked, so no other process writes or truncates the mapped file, and
+    // the file was examined; heed refuses to open one path twice in a process.
+    unsafe { options.open(folder) }.map_err(|e| StoreError::disk("opening the data file", &e))
+}
+
+/// Reads the format, then the keys. Nothing is written.
+fn unlock(
+    env: &Env<WithoutTls>,
+    databases: &Databases,
+    keys: &Keys,
+) -> Result<(Seal, Blinder), StoreError> {
+    let fault = |e: heed::Error| StoreError::disk(catalog::META, &e);
+    let transaction = env.read_txn().map_err(fault)?;
+    let row = |name: &str| {
+        databases
+            .meta
+            .get(&transaction, name.as_bytes())
+            .map_err(fault)
+    };
+    let damaged = |name: &str| StoreError::Corrupt {
+        database: catalog::META,
+        key: name.to_owned(),
+    };
+    let format = row(FORMAT_ROW)?.and_then(|format| format.strip_prefix(FORMAT_LETTERS));
+    let version = format
+        .and_then(|version| version.try_into().ok())
+        .map(u32::from_be_bytes);
+    match version {
+        None => return Err(datafile::foreign("the data file is not that of a store")),
+        Some(FORMAT_VERSION) => {}
+        Some(other) => {
+            return Err(StoreError::Foreign(format!(
+                "the store has format {other}, this program reads {FORMAT_VERSION}: use the program that wrote it"
+            )));
+        }
+    }
+    let check = row(keyring::KEY_CHECK)?.ok_or_else(|| damaged(keyring::KEY_CHECK))?;
+    let wrapped = row(keyring::WRAPPED_KEYS)?.ok_or_else(|| damaged(keyring::WRAPPED_KEYS))?;
+    let opened = StoreKeys::unwrap_with(wrapped, &keys.key_encryption_key);
+    let right_key = check == keyring::key_check(&keys.key_encryption_key);
+    match opened {
+        Some(opened) => Ok((Seal::new(&opened.data_key), Blinder::new(&opened.index_key))),
+        None if right_key => Err(damaged(keyring::WRAPPED_KEYS)),
+        None => Err(StoreError::WrongKey),
+    }
+}

@@ -1,7 +1,7 @@
 //! Everything that can go wrong in the store, and what an operator does about it.
 
 /// A closed set; every variant's text carries a stable number.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused to read or write. Check the disk and its cables, then restart.
     #[error("E-STORE-1: the disk refused {what}: {detail}")]
@@ -40,4 +40,38 @@ pub enum StoreError {
 pub enum CommitError<E> {
     Refused(E),
     Store(StoreError),
+}
+
+impl StoreError {
+    /// A fault of LMDB or of the disk below it, met while doing `what`.
+    pub(crate) fn disk(what: &'static str, error: &heed::Error) -> Self {
+        match error {
+            heed::Error::Mdb(heed::MdbError::ReadersFull) => Self::Busy,
+            heed::Error::Mdb(heed::MdbError::Corrupted | heed::MdbError::PageNotFound) => {
+                Self::Corrupt {
+                    database: what,
+                    key: "unknown".to_owned(),
+                }
+            }
+            heed::Error::EnvAlreadyOpened => Self::Locked,
+            other => Self::Io {
+                what,
+                detail: other.to_string(),
+            },
+        }
+    }
+
+    /// A fault of a plain file.
+    pub(crate) fn file(what: &'static str, error: &std::io::Error) -> Self {
+        Self::Io {
+            what,
+            detail: error.to_string(),
+        }
+    }
+}
+
+impl<E> From<StoreError> for CommitError<E> {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }

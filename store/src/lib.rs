@@ -6,17 +6,25 @@
 //!
 //! Absent here, on purpose: sockets, async, the wall clock, randomness (passed in), FHIR.
 
+mod apply;
 mod catalog;
 mod codec;
+mod datafile;
 mod env;
 mod error;
+mod group;
+mod inspect;
+mod keyring;
+mod postings;
 mod seal;
 mod snapshot;
 mod vocabulary;
 mod writer;
 
 pub use error::{CommitError, StoreError};
-pub use snapshot::{Postings, Snapshot, View};
+pub use inspect::{Finding, Stats, VerifyReport};
+pub use postings::Postings;
+pub use snapshot::{Snapshot, View};
 pub use vocabulary::{
     AuditEntry, Change, Committed, Head, HistoryItem, NewVersion, Origin, OriginKind, ResourceKey,
     Rid, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId, WriteSet,

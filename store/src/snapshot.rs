@@ -1,115 +1,408 @@
 //! Reading. A [`View`] looks through any transaction: a snapshot's, or the writer's own.
 
+use crate::catalog::{self, Database};
+use crate::codec::{self, HeadRow};
+use crate::env::{Engine, Pass};
+use crate::seal::Place;
 use crate::{
-    AuditEntry, Change, Head, HistoryItem, ResourceKey, Rid, Seq, StoreError, StoredVersion, Table,
-    Term, VersionId,
+    AuditEntry, Change, Head, HistoryItem, Postings, ResourceKey, Rid, Seq, StoreError,
+    StoredVersion, Table, Term, VersionId,
 };
+use heed::{RoTxn, WithoutTls};
+use std::ops::Bound;
+use std::sync::Arc;
 
-/// An owned read transaction with everything needed to open what it reads.
-pub struct Snapshot {}
+/// An owned read transaction with everything needed to open what it reads. Hold it briefly: old
+/// pages are kept for it, the map cannot grow under it, and a thread that holds one and waits for
+/// a commit may wait for itself.
+pub struct Snapshot {
+    transaction: RoTxn<'static, WithoutTls>,
+    pass: Pass,
+}
 
 impl Snapshot {
+    pub(crate) fn begin(engine: &Arc<Engine>) -> Result<Self, StoreError> {
+        let (transaction, pass) = engine.read()?;
+        Ok(Self { transaction, pass })
+    }
+
     pub fn view(&self) -> View<'_> {
-        unimplemented!()
+        View::new(&self.transaction, &self.pass.0)
     }
 }
 
 /// The reading vocabulary. Absence is `Option`; errors are faults of disk or seal.
+#[derive(Clone, Copy)]
 pub struct View<'t> {
-    _transaction: std::marker::PhantomData<&'t ()>,
+    transaction: &'t RoTxn<'t>,
+    engine: &'t Engine,
 }
 
-impl View<'_> {
+impl<'t> View<'t> {
+    pub(crate) fn new(transaction: &'t RoTxn<'t, WithoutTls>, engine: &'t Engine) -> Self {
+        Self {
+            transaction,
+            engine,
+        }
+    }
+
     /// The head by (type, id); `None` when that key was never written.
-    pub fn head(&self, _key: &ResourceKey) -> Result<Option<Head>, StoreError> {
-        unimplemented!()
+    pub fn head(&self, key: &ResourceKey) -> Result<Option<Head>, StoreError> {
+        let row = self.head_row_of_key(&self.engine.blinder.key(key))?;
+        Ok(row.map(|row| row.head))
     }
-    pub fn head_of(&self, _rid: Rid) -> Result<Option<Head>, StoreError> {
-        unimplemented!()
+
+    pub fn head_of(&self, rid: Rid) -> Result<Option<Head>, StoreError> {
+        Ok(self.head_row(rid)?.map(|row| row.head))
     }
+
+    /// Heads of all resources with a rid above `after`, ascending, at most `limit`.
+    pub fn scan_heads(&self, after: Option<Rid>, limit: usize) -> Result<Vec<Head>, StoreError> {
+        let rows = self.numbered(self.engine.databases.heads, after.map_or(0, |rid| rid.0));
+        rows?
+            .take(limit)
+            .map(|entry| {
+                let (key, sealed) = entry.map_err(|e| StoreError::disk(catalog::HEADS, &e))?;
+                self.open_head(key, sealed).map(|row| row.head)
+            })
+            .collect()
+    }
+
     pub fn version(
         &self,
-        _rid: Rid,
-        _version: VersionId,
+        rid: Rid,
+        version: VersionId,
     ) -> Result<Option<StoredVersion>, StoreError> {
-        unimplemented!()
+        let key = codec::version_key(rid, version);
+        let found = self.get(self.engine.databases.versions, catalog::VERSIONS, &key)?;
+        found
+            .map(|sealed| self.open_version(&key, sealed, true))
+            .transpose()
     }
+
     /// Versions older than `before` (all when `None`), newest first, at most `limit`.
     pub fn history(
         &self,
-        _rid: Rid,
-        _before: Option<VersionId>,
-        _limit: usize,
+        rid: Rid,
+        before: Option<VersionId>,
+        limit: usize,
     ) -> Result<Vec<HistoryItem>, StoreError> {
-        unimplemented!()
+        let start = codec::version_key(rid, VersionId(0));
+        let end = codec::version_key(rid, before.unwrap_or(VersionId(u64::MAX)));
+        let range = (
+            Bound::Included(start.as_slice()),
+            Bound::Excluded(end.as_slice()),
+        );
+        let fault = |e: heed::Error| StoreError::disk(catalog::VERSIONS, &e);
+        self.engine
+            .databases
+            .versions
+            .rev_range(self.transaction, &range)
+            .map_err(fault)?
+            .take(limit)
+            .map(|entry| {
+                let (key, sealed) = entry.map_err(fault)?;
+                let version = self.open_version(key, sealed, false)?;
+                Ok((version.version, version.seq))
+            })
+            .collect()
     }
+
     /// Encoded search values of the head; `None` when deleted or unknown.
-    pub fn values(&self, _rid: Rid) -> Result<Option<Vec<u8>>, StoreError> {
-        unimplemented!()
+    pub fn values(&self, rid: Rid) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = codec::number_key(rid.0);
+        self.body(self.engine.databases.values, catalog::VALUES, &key)
     }
+
     /// Resources that posted the term, ascending.
-    pub fn postings(&self, _term: &Term) -> Result<Postings<'_>, StoreError> {
-        unimplemented!()
+    pub fn postings(&self, term: &Term) -> Result<Postings<'t>, StoreError> {
+        let term = self.engine.blinder.term(term);
+        Ok(Postings::new(
+            self.transaction,
+            self.engine.databases.postings,
+            term,
+        ))
     }
+
+    /// Seq of the newest change; `Seq(0)` before the first.
     pub fn last_seq(&self) -> Result<Seq, StoreError> {
-        unimplemented!()
+        Ok(Seq(self.last_number(
+            self.engine.databases.changes,
+            catalog::CHANGES,
+        )?))
     }
+
     /// Changes after `after`, ascending, at most `limit`.
-    pub fn changes(&self, _after: Seq, _limit: usize) -> Result<Vec<Change>, StoreError> {
-        unimplemented!()
+    pub fn changes(&self, after: Seq, limit: usize) -> Result<Vec<Change>, StoreError> {
+        let rows = self.numbered(self.engine.databases.changes, after.0)?;
+        rows.take(limit)
+            .map(|entry| {
+                let (key, sealed) = entry.map_err(|e| StoreError::disk(catalog::CHANGES, &e))?;
+                let place = Place {
+                    database: catalog::CHANGES,
+                    key,
+                };
+                let opened = self.engine.seal.open(place, sealed)?;
+                codec::number_of_key(key)
+                    .and_then(|seq| codec::decode_change(Seq(seq), &opened.content))
+                    .ok_or_else(|| place.damaged())
+            })
+            .collect()
     }
-    pub fn row(&self, _table: Table, _key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        unimplemented!()
+
+    pub fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.body(
+            self.engine.databases.rows,
+            catalog::ROWS,
+            &row_key(table, key),
+        )
     }
+
     /// Rows whose key starts with `prefix` and is greater than `after` (if given), ascending, at most `limit`.
     pub fn rows(
         &self,
-        _table: Table,
-        _prefix: &[u8],
-        _after: Option<&[u8]>,
-        _limit: usize,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        unimplemented!()
+        let prefix = row_key(table, prefix);
+        let after = after
+            .map(|after| row_key(table, after))
+            .filter(|after| *after >= prefix);
+        let start = after
+            .as_deref()
+            .map_or(Bound::Included(prefix.as_slice()), Bound::Excluded);
+        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
+        let mut found = Vec::new();
+        let range = (start, Bound::<&[u8]>::Unbounded);
+        let rows = self
+            .engine
+            .databases
+            .rows
+            .range(self.transaction, &range)
+            .map_err(fault)?;
+        for entry in rows.take(limit) {
+            let (key, sealed) = entry.map_err(fault)?;
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            found.push(self.open_row(key, sealed)?);
+        }
+        Ok(found)
     }
+
     /// The last row whose key starts with `prefix`.
     pub fn last_row(
         &self,
-        _table: Table,
-        _prefix: &[u8],
+        table: Table,
+        prefix: &[u8],
     ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
-        unimplemented!()
+        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
+        let prefix = row_key(table, prefix);
+        let rows = self.engine.databases.rows;
+        let last = rows
+            .rev_prefix_iter(self.transaction, &prefix)
+            .map_err(fault)?
+            .next();
+        let last = last.transpose().map_err(fault)?;
+        last.map(|(key, sealed)| self.open_row(key, sealed))
+            .transpose()
     }
+
     /// How many rows have that prefix, counting at most `limit`.
     pub fn count_rows(
         &self,
-        _table: Table,
-        _prefix: &[u8],
-        _limit: usize,
+        table: Table,
+        prefix: &[u8],
+        limit: usize,
     ) -> Result<usize, StoreError> {
-        unimplemented!()
+        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
+        let prefix = row_key(table, prefix);
+        let rows = self.engine.databases.rows;
+        let rows = rows.prefix_iter(self.transaction, &prefix).map_err(fault)?;
+        rows.take(limit)
+            .try_fold(0, |count, row| row.map(|_| count + 1))
+            .map_err(fault)
     }
+
     /// Audit entries after `after`, ascending, at most `limit`; 0 starts at the first.
-    pub fn audit(&self, _after: u64, _limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        unimplemented!()
+    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let rows = self.numbered(self.engine.databases.audit, after)?;
+        rows.take(limit)
+            .map(|entry| {
+                let (key, sealed) = entry.map_err(|e| StoreError::disk(catalog::AUDIT, &e))?;
+                self.open_audit(key, sealed)
+            })
+            .collect()
+    }
+
+    pub(crate) fn last_audit(&self) -> Result<Option<AuditEntry>, StoreError> {
+        let last = self.engine.databases.audit.last(self.transaction);
+        let last = last.map_err(|e| StoreError::disk(catalog::AUDIT, &e))?;
+        last.map(|(key, sealed)| self.open_audit(key, sealed))
+            .transpose()
+    }
+
+    pub(crate) fn last_rid(&self) -> Result<Rid, StoreError> {
+        Ok(Rid(self.last_number(
+            self.engine.databases.heads,
+            catalog::HEADS,
+        )?))
+    }
+
+    pub(crate) fn head_row_of_key(
+        &self,
+        blinded: &[u8; 16],
+    ) -> Result<Option<HeadRow>, StoreError> {
+        let Some(found) = self.get(self.engine.databases.keys, catalog::KEYS, blinded)? else {
+            return Ok(None);
+        };
+        let rid = codec::number_of_key(found).map(Rid);
+        let row = rid.map(|rid| self.head_row(rid)).transpose()?.flatten();
+        // A damaged rid would lead to somebody else's head.
+        match row {
+            Some(row) if row.blinded_key == *blinded => Ok(Some(row)),
+            _ => Err(Place {
+                database: catalog::KEYS,
+                key: blinded,
+            }
+            .damaged()),
+        }
+    }
+
+    pub(crate) fn head_row(&self, rid: Rid) -> Result<Option<HeadRow>, StoreError> {
+        let key = codec::number_key(rid.0);
+        let found = self.get(self.engine.databases.heads, catalog::HEADS, &key)?;
+        found.map(|sealed| self.open_head(&key, sealed)).transpose()
+    }
+
+    fn open_head(&self, key: &[u8], sealed: &[u8]) -> Result<HeadRow, StoreError> {
+        let place = Place {
+            database: catalog::HEADS,
+            key,
+        };
+        let opened = self.engine.seal.open(place, sealed)?;
+        codec::number_of_key(key)
+            .and_then(|rid| codec::decode_head(Rid(rid), &opened.content))
+            .ok_or_else(|| place.damaged())
+    }
+
+    fn open_version(
+        &self,
+        key: &[u8],
+        sealed: &[u8],
+        with_body: bool,
+    ) -> Result<StoredVersion, StoreError> {
+        let place = Place {
+            database: catalog::VERSIONS,
+            key,
+        };
+        let opened = self.engine.seal.open(place, sealed)?;
+        let decoded = codec::version_of_key(key)
+            .and_then(|(rid, version)| codec::decode_version(rid, version, &opened.content));
+        let (mut version, body_at) = decoded.ok_or_else(|| place.damaged())?;
+        if with_body {
+            version.body = opened.into_body(body_at).ok_or_else(|| place.damaged())?;
+        }
+        Ok(version)
+    }
+
+    fn open_audit(&self, key: &[u8], sealed: &[u8]) -> Result<AuditEntry, StoreError> {
+        let place = Place {
+            database: catalog::AUDIT,
+            key,
+        };
+        let opened = self.engine.seal.open(place, sealed)?;
+        let chain = opened.content.first_chunk::<32>().copied();
+        let number = codec::number_of_key(key);
+        let body = opened.into_body(32);
+        match (number, chain, body) {
+            (Some(number), Some(chain), Some(body)) => Ok(AuditEntry {
+                number,
+                chain,
+                body,
+            }),
+            _ => Err(place.damaged()),
+        }
+    }
+
+    fn open_row(&self, key: &[u8], sealed: &[u8]) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        let place = Place {
+            database: catalog::ROWS,
+            key,
+        };
+        let body = self.engine.seal.open(place, sealed)?.into_body(0);
+        let given = key.get(1..).unwrap_or_default().to_vec();
+        Ok((given, body.ok_or_else(|| place.damaged())?))
+    }
+
+    fn body(
+        &self,
+        database: Database,
+        name: &'static str,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(sealed) = self.get(database, name, key)? else {
+            return Ok(None);
+        };
+        let place = Place {
+            database: name,
+            key,
+        };
+        let body = self.engine.seal.open(place, sealed)?.into_body(0);
+        body.ok_or_else(|| place.damaged()).map(Some)
+    }
+
+    fn get(
+        &self,
+        database: Database,
+        name: &'static str,
+        key: &[u8],
+    ) -> Result<Option<&'t [u8]>, StoreError> {
+        // LMDB knows neither empty keys nor keys above its limit: nothing is there.
+        if key.is_empty() || key.len() > ROW_KEY_BYTES_MAX + 1 {
+            return Ok(None);
+        }
+        database
+            .get(self.transaction, key)
+            .map_err(|e| StoreError::disk(name, &e))
+    }
+
+    /// The entries of a database keyed by number, above `after`.
+    fn numbered(
+        &self,
+        database: Database,
+        after: u64,
+    ) -> Result<heed::RoRange<'t, heed::types::Bytes, heed::types::Bytes>, StoreError> {
+        let after = codec::number_key(after);
+        let range = (Bound::Excluded(after.as_slice()), Bound::<&[u8]>::Unbounded);
+        database
+            .range(self.transaction, &range)
+            .map_err(|e| StoreError::disk("reading", &e))
+    }
+
+    fn last_number(&self, database: Database, name: &'static str) -> Result<u64, StoreError> {
+        let last = database
+            .last(self.transaction)
+            .map_err(|e| StoreError::disk(name, &e))?;
+        let Some((key, _)) = last else { return Ok(0) };
+        codec::number_of_key(key).ok_or_else(|| {
+            Place {
+                database: name,
+                key,
+            }
+            .damaged()
+        })
     }
 }
 
-/// A cursor over the posting list of one term.
-pub struct Postings<'t> {
-    _transaction: std::marker::PhantomData<&'t ()>,
-}
+/// The longest key of a row, without the byte of its table.
+pub(crate) const ROW_KEY_BYTES_MAX: usize = 480;
 
-impl Postings<'_> {
-    /// How many resources posted the term.
-    pub fn count(&self) -> u64 {
-        unimplemented!()
-    }
-    /// The first rid greater than or equal to `at`.
-    pub fn seek(&mut self, _at: Rid) -> Result<Option<Rid>, StoreError> {
-        unimplemented!()
-    }
-    /// The next rid in ascending order.
-    pub fn next(&mut self) -> Result<Option<Rid>, StoreError> {
-        unimplemented!()
-    }
+pub(crate) fn row_key(table: Table, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len() + 1);
+    out.push(catalog::table_byte(table));
+    out.extend_from_slice(key);
+    out
 }

@@ -150,6 +150,24 @@ pub enum Table {
     Site,
 }
 
+impl Table {
+    /// Every table.
+    pub const ALL: [Table; 12] = [
+        Table::Intake,
+        Table::IntakeDigests,
+        Table::IntakeWaiting,
+        Table::Deliveries,
+        Table::DeliveryByResource,
+        Table::Checkpoints,
+        Table::Shadows,
+        Table::RemoteIds,
+        Table::Reviews,
+        Table::Tokens,
+        Table::Imports,
+        Table::Site,
+    ];
+}
+
 /// One change to a row: `None` takes it away.
 #[derive(Clone, Debug)]
 pub struct RowWrite {

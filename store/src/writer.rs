@@ -1,13 +1,25 @@
-//! The one writer thread: it wakes for a submitted plan, for a change of map size, and for closing.
-//! It takes all plans that wait (bounded in number and bytes), runs each in a nested transaction,
-//! commits once with one sync, and only then answers them.
+//! The door to the one writer thread, which wakes for a submitted plan and for closing. Plans wait
+//! in a bounded queue; `group` takes all that wait, commits once with one sync, then answers them.
 
+use crate::env::Engine;
+use crate::group::{Job, Outcome, Planned, Writer};
 use crate::{CommitError, Committed, Seq, Snapshot, StoreError, View, WriteSet};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use zeroize::Zeroize;
 
 /// The key-encryption key that opens a store; zeroized on drop.
 pub struct Keys {
     pub key_encryption_key: [u8; 32],
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.key_encryption_key.zeroize();
+    }
 }
 
 /// How to open a store.
@@ -24,52 +36,262 @@ pub struct OpenOptions {
 
 /// A store, cheap to clone; the last clone dropped closes it.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    running: Arc<Running>,
+}
+
+type Listener = Arc<dyn Fn(Seq) + Send + Sync>;
+
+/// What the writer thread and the clones of a store share.
+pub(crate) struct Shared {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    queue_length_max: usize,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Box<dyn Job>>,
+    closing: bool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(queue_length_max: usize) -> Self {
+        Self {
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            queue_length_max: queue_length_max.max(1),
+            listeners: Mutex::default(),
+        }
+    }
+
+    /// The next plan; waits for one, or answers `None` when the store closes and none is left.
+    pub(crate) fn wait_for_job(&self) -> Option<Box<dyn Job>> {
+        let mut queue = locked(&self.queue);
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            if queue.closing {
+                return None;
+            }
+            queue = self
+                .arrived
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The next plan if one waits.
+    pub(crate) fn next_job(&self) -> Option<Box<dyn Job>> {
+        locked(&self.queue).jobs.pop_front()
+    }
+
+    pub(crate) fn tell_listeners(&self, last: Seq) {
+        let listeners = locked(&self.listeners).clone();
+        for listener in listeners {
+            // A listener that panics must not take the writer along; the panic was reported.
+            catch_unwind(AssertUnwindSafe(|| listener(last))).unwrap_or_default();
+        }
+    }
+
+    /// No more plans; those that wait are still answered.
+    fn start_closing(&self) {
+        locked(&self.queue).closing = true;
+        self.arrived.notify_all();
+    }
+
+    /// Drops what waits, unanswered, after the writer thread is gone.
+    fn abandon(&self) {
+        let mut queue = locked(&self.queue);
+        queue.closing = true;
+        let jobs = std::mem::take(&mut queue.jobs);
+        drop(queue);
+        for job in jobs {
+            job.answer(Err(StoreError::Closed));
+        }
+    }
+}
+
+/// The open store: its engine until it closes, and the writer thread.
+struct Running {
+    shared: Arc<Shared>,
+    engine: Mutex<Option<Arc<Engine>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    thread_id: thread::ThreadId,
+}
+
+impl Running {
+    fn engine(&self) -> Result<Arc<Engine>, StoreError> {
+        locked(&self.engine).clone().ok_or(StoreError::Closed)
+    }
+
+    fn on_writer_thread(&self) -> bool {
+        thread::current().id() == self.thread_id
+    }
+
+    fn shut_down(&self) {
+        self.shared.start_closing();
+        let thread = locked(&self.thread).take();
+        // The last clone may be dropped by an answer on the writer thread, which then ends by itself.
+        if let Some(thread) = thread.filter(|_| !self.on_writer_thread()) {
+            thread.join().unwrap_or_default();
+        }
+        locked(&self.engine).take();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
 
 impl Store {
     /// Opens or creates the store. Refuses (changing nothing) what it cannot read.
-    pub fn open(_options: OpenOptions, _keys: Keys) -> Result<Store, StoreError> {
-        unimplemented!()
+    pub fn open(options: OpenOptions, keys: Keys) -> Result<Store, StoreError> {
+        let engine = Arc::new(Engine::open(&options, &keys)?);
+        let shared = Arc::new(Shared::new(options.queue_length_max));
+        let mut writer = Writer::new(Arc::clone(&shared), Arc::clone(&engine), options.random);
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || {
+                // A panic here is a defect of the store: whoever waits still gets an answer.
+                catch_unwind(AssertUnwindSafe(|| writer.run())).unwrap_or_default();
+                writer.shared().abandon();
+            })
+            .map_err(|e| StoreError::file("starting the writer thread", &e))?;
+        let thread_id = thread.thread().id();
+        let (engine, thread) = (Mutex::new(Some(engine)), Mutex::new(Some(thread)));
+        Ok(Store {
+            running: Arc::new(Running {
+                shared,
+                engine,
+                thread,
+                thread_id,
+            }),
+        })
     }
 
     /// A consistent read view; hold it for one request, never across requests.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        unimplemented!()
+        Snapshot::begin(&self.running.engine()?)
     }
 
     /// Queues a plan. `done` runs on the writer thread once the outcome is durable (or refused).
     /// The plan must be pure but for the view, and quick: everyone waits for it.
     pub fn submit<T, E>(
         &self,
-        _plan: impl FnOnce(&View<'_>) -> Result<(WriteSet, T), E> + Send + 'static,
-        _done: impl FnOnce(Result<(Committed, T), CommitError<E>>) + Send + 'static,
+        plan: impl FnOnce(&View<'_>) -> Result<(WriteSet, T), E> + Send + 'static,
+        done: impl FnOnce(Result<(Committed, T), CommitError<E>>) + Send + 'static,
     ) -> Result<(), StoreError>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
-        unimplemented!()
+        let job = Waiting {
+            plan: Some(plan),
+            done,
+            kept: None,
+        };
+        let mut queue = locked(&self.running.shared.queue);
+        if queue.closing {
+            return Err(StoreError::Closed);
+        }
+        if queue.jobs.len() >= self.running.shared.queue_length_max {
+            return Err(StoreError::Busy);
+        }
+        queue.jobs.push_back(Box::new(job));
+        drop(queue);
+        self.running.shared.arrived.notify_one();
+        Ok(())
     }
 
-    /// `submit` and wait, for callers that are not async.
+    /// `submit` and wait, for callers that are not async. Never call it while holding a
+    /// [`Snapshot`], nor from a plan or an answer.
     pub fn commit<T, E>(
         &self,
-        _plan: impl FnOnce(&View<'_>) -> Result<(WriteSet, T), E> + Send + 'static,
+        plan: impl FnOnce(&View<'_>) -> Result<(WriteSet, T), E> + Send + 'static,
     ) -> Result<(Committed, T), CommitError<E>>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
-        unimplemented!()
+        if self.running.on_writer_thread() {
+            let why = "commit was called on the writer thread, which would wait for itself";
+            return Err(CommitError::Store(StoreError::Invalid(why.to_owned())));
+        }
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.submit(plan, move |outcome| {
+            // The caller waits below, so there is room and a receiver.
+            answer.send(outcome).unwrap_or_default();
+        })?;
+        answered
+            .recv()
+            .unwrap_or(Err(CommitError::Store(StoreError::Closed)))
     }
 
     /// Calls `listener` on the writer thread after every commit that wrote versions, with the last seq.
-    pub fn on_commit(&self, _listener: impl Fn(Seq) + Send + Sync + 'static) {
-        unimplemented!()
+    pub fn on_commit(&self, listener: impl Fn(Seq) + Send + Sync + 'static) {
+        locked(&self.running.shared.listeners).push(Arc::new(listener));
     }
 
-    /// Finishes the queue, stops the writer and closes the environment.
+    /// Finishes the queue, stops the writer and closes the environment (once the last open
+    /// snapshot is dropped). Other clones are answered `Closed` from then on.
     pub fn close(self) {
-        unimplemented!()
+        self.running.shut_down();
+    }
+
+    pub(crate) fn engine(&self) -> Result<Arc<Engine>, StoreError> {
+        self.running.engine()
+    }
+}
+
+/// A plan in the queue, and what it answered until the group is durable.
+struct Waiting<P, D, T, E> {
+    plan: Option<P>,
+    done: D,
+    kept: Option<Result<T, E>>,
+}
+
+impl<P, D, T, E> Job for Waiting<P, D, T, E>
+where
+    P: FnOnce(&View<'_>) -> Result<(WriteSet, T), E> + Send,
+    D: FnOnce(Result<(Committed, T), CommitError<E>>) + Send,
+    T: Send,
+    E: Send,
+{
+    fn plan(&mut self, view: &View<'_>) -> Planned {
+        let Some(plan) = self.plan.take() else {
+            return Planned::Panicked;
+        };
+        match catch_unwind(AssertUnwindSafe(|| plan(view))) {
+            Ok(Ok((set, answer))) => {
+                self.kept = Some(Ok(answer));
+                Planned::Write(set)
+            }
+            Ok(Err(refusal)) => {
+                self.kept = Some(Err(refusal));
+                Planned::Refused
+            }
+            Err(_) => Planned::Panicked,
+        }
+    }
+
+    fn answer(self: Box<Self>, outcome: Outcome) {
+        let Self { done, kept, .. } = *self;
+        let answer = match (outcome, kept) {
+            (Err(error), _) => Err(CommitError::Store(error)),
+            (Ok(committed), Some(Ok(answer))) => Ok((committed, answer)),
+            (Ok(_), Some(Err(refusal))) => Err(CommitError::Refused(refusal)),
+            (Ok(_), None) => Err(CommitError::Store(StoreError::Closed)),
+        };
+        // An answer that panics must not take the writer along; the panic was reported.
+        catch_unwind(AssertUnwindSafe(|| done(answer))).unwrap_or_default();
     }
 }

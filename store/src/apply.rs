@@ -1,0 +1,402 @@
+//! A write set, first checked against the transaction, then written into it. Checking changes
+//! nothing, so a write set that breaks a rule leaves the others of its group alone.
+
+use crate::catalog::{self, Database};
+use crate::codec::{self, HeadRow};
+use crate::env::Engine;
+use crate::postings::{self, SpanKey};
+use crate::seal::{BODY_BYTES_MAX, Nonces, Place};
+use crate::snapshot::{ROW_KEY_BYTES_MAX, View, row_key};
+use crate::{
+    Change, Committed, Head, NewVersion, ResourceKey, Rid, Seq, StoreError, StoredVersion,
+    VersionId, WriteSet,
+};
+use heed::{MdbError, PutFlags, RwTxn};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+/// Longest type and longest logical id in bytes; FHIR allows ids of 64.
+const NAME_BYTES_MAX: usize = 255;
+/// Most terms that one version may post or take away.
+const TERMS_MAX: usize = 1 << 20;
+
+/// Why writing into the transaction stopped.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The map is too small: grow it and write the group again.
+    MapFull,
+    Lmdb(heed::Error),
+    Store(StoreError),
+}
+
+impl From<heed::Error> for Fault {
+    fn from(error: heed::Error) -> Self {
+        match error {
+            heed::Error::Mdb(MdbError::MapFull) => Self::MapFull,
+            other => Self::Lmdb(other),
+        }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The ends of the numbered databases as this transaction sees them.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    last_rid: Rid,
+    last_seq: Seq,
+    last_audit: u64,
+    chain: [u8; 32],
+}
+
+impl Ends {
+    pub(crate) fn read(view: &View<'_>) -> Result<Self, StoreError> {
+        let audit = view.last_audit()?;
+        Ok(Self {
+            last_rid: view.last_rid()?,
+            last_seq: view.last_seq()?,
+            last_audit: audit.as_ref().map_or(0, |entry| entry.number),
+            chain: audit.map_or([0; 32], |entry| entry.chain),
+        })
+    }
+}
+
+/// Link of the audit chain: SHA-256 over the link before and the entry.
+pub(crate) fn chain_link(before: &[u8; 32], body: &[u8]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(before)
+        .chain_update(body)
+        .finalize()
+        .into()
+}
+
+/// One version, checked: where it goes and the head after it.
+pub(crate) struct Step {
+    is_new: bool,
+    seq: Seq,
+    row: HeadRow,
+}
+
+/// Checks every rule; the answer has one step for each version.
+pub(crate) fn check(
+    view: &View<'_>,
+    engine: &Engine,
+    ends: &Ends,
+    set: &WriteSet,
+) -> Result<Vec<Step>, StoreError> {
+    check_rows(set)?;
+    let mut ends = *ends;
+    let mut written: HashMap<[u8; 16], HeadRow> = HashMap::new();
+    let mut steps = Vec::with_capacity(set.versions.len());
+    for new in &set.versions {
+        check_form(new)?;
+        let blinded_key = engine.blinder.key(&new.key);
+        let known = match written.get(&blinded_key) {
+            Some(row) => Some(*row),
+            None => view.head_row_of_key(&blinded_key)?,
+        };
+        let newest = known.map_or(0, |row| row.head.newest.0);
+        if new.version.0 != newest + 1 {
+            return Err(invalid(format!(
+                "version {} does not follow version {newest}",
+                new.version.0
+            )));
+        }
+        if known.is_none() && !new.becomes_head {
+            return Err(invalid(
+                "the first version of a resource must become its head",
+            ));
+        }
+        ends.last_seq = Seq(ends.last_seq.0 + 1);
+        let rid = match known {
+            Some(row) => row.head.rid,
+            None => {
+                ends.last_rid = Rid(ends.last_rid.0 + 1);
+                ends.last_rid
+            }
+        };
+        if rid.0 > postings::RID_MAX {
+            return Err(invalid("the store holds no more resources"));
+        }
+        let head = head_after(known.map(|row| row.head), new, rid, ends.last_seq);
+        let row = HeadRow { blinded_key, head };
+        written.insert(blinded_key, row);
+        steps.push(Step {
+            is_new: known.is_none(),
+            seq: ends.last_seq,
+            row,
+        });
+    }
+    Ok(steps)
+}
+
+fn head_after(before: Option<Head>, new: &NewVersion, rid: Rid, seq: Seq) -> Head {
+    let open_before = before.is_some_and(|head| head.review_open);
+    let review_open = new.review_open.unwrap_or(open_before);
+    match before {
+        Some(head) if !new.becomes_head => Head {
+            newest: new.version,
+            review_open,
+            ..head
+        },
+        _ => Head {
+            rid,
+            version: new.version,
+            newest: new.version,
+            seq,
+            deleted: new.deleted,
+            review_open,
+            time_ms: new.time_ms,
+            hlc: new.hlc,
+        },
+    }
+}
+
+fn invalid(why: impl Into<String>) -> StoreError {
+    StoreError::Invalid(why.into())
+}
+
+fn check_form(new: &NewVersion) -> Result<(), StoreError> {
+    let ResourceKey { resource_type, id } = &new.key;
+    let named = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains('\0');
+    if !named(resource_type) || !named(id) {
+        return Err(invalid("a type and an id need 1 to 255 bytes"));
+    }
+    if new.deleted != new.body.is_empty() {
+        return Err(invalid(
+            "a body is empty exactly when its version is a deletion",
+        ));
+    }
+    if new.body.len().max(new.values.len()) > BODY_BYTES_MAX {
+        return Err(invalid("a body is longer than 128 MiB"));
+    }
+    if new.terms_added.len().max(new.terms_removed.len()) > TERMS_MAX {
+        return Err(invalid("a version has more than 1,048,576 terms"));
+    }
+    Ok(())
+}
+
+fn check_rows(set: &WriteSet) -> Result<(), StoreError> {
+    if set
+        .rows
+        .iter()
+        .any(|row| !(1..=ROW_KEY_BYTES_MAX).contains(&row.key.len()))
+    {
+        return Err(invalid("the key of a row needs 1 to 480 bytes"));
+    }
+    let values = set.rows.iter().filter_map(|row| row.value.as_ref());
+    if values
+        .chain(&set.audit)
+        .any(|value| value.len() > BODY_BYTES_MAX)
+    {
+        return Err(invalid("a row is longer than 128 MiB"));
+    }
+    Ok(())
+}
+
+/// Writes checked sets into one transaction.
+pub(crate) struct Applier<'a, 'e> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) transaction: &'a mut RwTxn<'e>,
+    pub(crate) nonces: &'a mut Nonces,
+}
+
+impl Applier<'_, '_> {
+    /// Writes a set that [`check`] has passed in this same transaction.
+    pub(crate) fn apply(
+        &mut self,
+        ends: &mut Ends,
+        set: &WriteSet,
+        steps: &[Step],
+    ) -> Result<Committed, Fault> {
+        for (new, step) in set.versions.iter().zip(steps) {
+            self.write_version(new, step)?;
+            ends.last_seq = step.seq;
+            ends.last_rid = ends.last_rid.max(step.row.head.rid);
+        }
+        self.write_postings(set, steps)?;
+        for row in &set.rows {
+            let key = row_key(row.table, &row.key);
+            let rows = self.engine.databases.rows;
+            match &row.value {
+                Some(value) => {
+                    self.put_sealed(
+                        rows,
+                        Place {
+                            database: catalog::ROWS,
+                            key: &key,
+                        },
+                        (&[], value),
+                    )?;
+                }
+                None => {
+                    rows.delete(self.transaction, &key)?;
+                }
+            }
+        }
+        for body in &set.audit {
+            ends.chain = chain_link(&ends.chain, body);
+            ends.last_audit += 1;
+            let key = codec::number_key(ends.last_audit);
+            let place = Place {
+                database: catalog::AUDIT,
+                key: &key,
+            };
+            self.append_sealed(self.engine.databases.audit, place, (&ends.chain, body))?;
+        }
+        Ok(Committed {
+            seqs: steps.iter().map(|step| step.seq).collect(),
+        })
+    }
+
+    fn write_version(&mut self, new: &NewVersion, step: &Step) -> Result<(), Fault> {
+        let databases = self.engine.databases;
+        let rid = step.row.head.rid;
+        let rid_key = codec::number_key(rid.0);
+        if step.is_new {
+            databases
+                .keys
+                .put(self.transaction, &step.row.blinded_key, &rid_key)?;
+        }
+        let front = codec::encode_version(&stored(new, rid, step.seq));
+        let key = codec::version_key(rid, new.version);
+        let place = Place {
+            database: catalog::VERSIONS,
+            key: &key,
+        };
+        self.put_sealed(databases.versions, place, (&front, &new.body))?;
+
+        let place = Place {
+            database: catalog::HEADS,
+            key: &rid_key,
+        };
+        self.put_sealed(
+            databases.heads,
+            place,
+            (&codec::encode_head(&step.row), &[]),
+        )?;
+
+        if new.becomes_head && new.deleted {
+            databases.values.delete(self.transaction, &rid_key)?;
+        } else if new.becomes_head {
+            let place = Place {
+                database: catalog::VALUES,
+                key: &rid_key,
+            };
+            self.put_sealed(databases.values, place, (&[], &new.values))?;
+        }
+
+        let seq_key = codec::number_key(step.seq.0);
+        let place = Place {
+            database: catalog::CHANGES,
+            key: &seq_key,
+        };
+        let change = codec::encode_change(&change(new, rid, step.seq));
+        self.append_sealed(databases.changes, place, (&change, &[]))
+    }
+
+    /// Posts and takes away terms, sorted, so that each span is rewritten once and neighbours
+    /// meet their page while it is warm. Of two changes to one place the later one counts.
+    fn write_postings(&mut self, set: &WriteSet, steps: &[Step]) -> Result<(), Fault> {
+        let mut changes: Vec<(SpanKey, u16, bool)> = Vec::new();
+        for (new, step) in set.versions.iter().zip(steps) {
+            let rid = step.row.head.rid;
+            let removed = new.terms_removed.iter().map(|term| (term, false));
+            for (term, posted) in removed.chain(new.terms_added.iter().map(|term| (term, true))) {
+                let blinded = self.engine.blinder.term(term);
+                changes.push((
+                    postings::span_key(&blinded, rid),
+                    postings::place_of(rid),
+                    posted,
+                ));
+            }
+        }
+        changes.sort_by_key(|(key, place, _)| (*key, *place));
+        let mut places = Vec::new();
+        for same_span in changes.chunk_by(|a, b| a.0 == b.0) {
+            let Some((key, _, _)) = same_span.first() else {
+                continue;
+            };
+            places.clear();
+            places.extend(same_span.iter().map(|(_, place, posted)| (*place, *posted)));
+            self.change_span(key, &places)?;
+        }
+        Ok(())
+    }
+
+    fn change_span(&mut self, key: &SpanKey, places: &[(u16, bool)]) -> Result<(), Fault> {
+        let database = self.engine.databases.postings;
+        let before = database.get(self.transaction, key)?.unwrap_or_default();
+        let after = postings::changed_span(before, places);
+        if after == before {
+            return Ok(());
+        }
+        if after.is_empty() {
+            database.delete(self.transaction, key)?;
+        } else {
+            database.put(self.transaction, key, &after)?;
+        }
+        Ok(())
+    }
+
+    /// Seals and stores a part in clear and a body that may be packed.
+    fn put_sealed(
+        &mut self,
+        database: Database,
+        place: Place<'_>,
+        (clear, body): (&[u8], &[u8]),
+    ) -> Result<(), Fault> {
+        let sealed = self
+            .engine
+            .seal
+            .seal(place, self.nonces.next(), clear, body)?;
+        Ok(database.put(self.transaction, place.key, &sealed)?)
+    }
+
+    /// Like `put_sealed`, for a key above all others: fills pages whole.
+    fn append_sealed(
+        &mut self,
+        database: Database,
+        place: Place<'_>,
+        (clear, body): (&[u8], &[u8]),
+    ) -> Result<(), Fault> {
+        let sealed = self
+            .engine
+            .seal
+            .seal(place, self.nonces.next(), clear, body)?;
+        Ok(database.put_with_flags(self.transaction, PutFlags::APPEND, place.key, &sealed)?)
+    }
+}
+
+/// The version as it will be read, without its body.
+fn stored(new: &NewVersion, rid: Rid, seq: Seq) -> StoredVersion {
+    StoredVersion {
+        key: new.key.clone(),
+        rid,
+        version: VersionId(new.version.0),
+        seq,
+        deleted: new.deleted,
+        was_head: new.becomes_head,
+        time_ms: new.time_ms,
+        hlc: new.hlc,
+        origin: new.origin,
+        body: Vec::new(),
+    }
+}
+
+fn change(new: &NewVersion, rid: Rid, seq: Seq) -> Change {
+    Change {
+        seq,
+        rid,
+        version: new.version,
+        origin: new.origin,
+        hlc: new.hlc,
+        urgency: new.urgency,
+        deleted: new.deleted,
+        became_head: new.becomes_head,
+    }
+}

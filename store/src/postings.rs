@@ -1,0 +1,240 @@
+//! Posting lists: which resources posted a term. A list is cut into spans of 4096 rids; a span is
+//! a row of at most 512 bytes, so adding and removing stay cheap, and a reader can jump.
+
+use crate::catalog::{self, Database};
+use crate::{Rid, StoreError};
+use heed::RoTxn;
+
+/// A rid is a span (all higher bits) and a place in it (the lowest 12).
+const PLACE_BITS: u32 = 12;
+const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
+/// Bytes of a span that is a map of bits; a shorter row is a list of u16.
+const MAP_BYTES: usize = 512;
+/// From this many on, a map of bits is not longer than a list.
+const LIST_LENGTH_MAX: usize = MAP_BYTES / 2 - 1;
+/// The highest rid whose span fits into the four bytes of a key.
+pub(crate) const RID_MAX: u64 = (1 << (32 + PLACE_BITS)) - 1;
+/// Lists of more spans than this are counted by their share of the spans in between.
+const SPANS_COUNTED_MAX: usize = 64;
+
+/// Key of `postings`: the blinded term, then the span (u32 BE).
+pub(crate) type SpanKey = [u8; 20];
+
+pub(crate) fn span_key(term: &[u8; 16], rid: Rid) -> SpanKey {
+    key_of(term, u32::try_from(rid.0 >> PLACE_BITS).unwrap_or(u32::MAX))
+}
+
+pub(crate) fn place_of(rid: Rid) -> u16 {
+    u16::try_from(rid.0 & PLACE_MASK).unwrap_or(0)
+}
+
+fn key_of(term: &[u8; 16], span: u32) -> SpanKey {
+    let mut key = [0; 20];
+    let (front, back) = key.split_at_mut(16);
+    front.copy_from_slice(term);
+    back.copy_from_slice(&span.to_be_bytes());
+    key
+}
+
+/// The row after places were posted (`true`) or taken away; empty when none is left.
+pub(crate) fn changed_span(row: &[u8], changes: &[(u16, bool)]) -> Vec<u8> {
+    if let [(place, true)] = changes
+        && row.len() < 2 * LIST_LENGTH_MAX
+    {
+        return with_place(row, *place);
+    }
+    let mut map = as_map(row);
+    for (place, posted) in changes {
+        let at = usize::from(*place >> 3);
+        if let Some(byte) = map.get_mut(at) {
+            let bit = 1_u8 << (*place & 7);
+            *byte = if *posted { *byte | bit } else { *byte & !bit };
+        }
+    }
+    as_row(&map)
+}
+
+/// A list with one more place: most changes are this.
+fn with_place(row: &[u8], place: u16) -> Vec<u8> {
+    let (places, _) = row.as_chunks::<2>();
+    let at = places.partition_point(|other| u16::from_be_bytes(*other) < place);
+    let mut out = Vec::with_capacity(row.len() + 2);
+    let (before, after) = places.split_at(at);
+    out.extend_from_slice(before.as_flattened());
+    out.extend_from_slice(&place.to_be_bytes());
+    let known = after
+        .first()
+        .is_some_and(|other| u16::from_be_bytes(*other) == place);
+    let after = after.get(usize::from(known)..).unwrap_or_default();
+    out.extend_from_slice(after.as_flattened());
+    out
+}
+
+fn as_map(row: &[u8]) -> [u8; MAP_BYTES] {
+    if let Ok(map) = row.try_into() {
+        return map;
+    }
+    let mut map = [0_u8; MAP_BYTES];
+    for place in row.as_chunks::<2>().0 {
+        let place = u16::from_be_bytes(*place);
+        if let Some(byte) = map.get_mut(usize::from(place >> 3)) {
+            *byte |= 1 << (place & 7);
+        }
+    }
+    map
+}
+
+fn as_row(map: &[u8; MAP_BYTES]) -> Vec<u8> {
+    if count_of(map) > LIST_LENGTH_MAX {
+        return map.to_vec();
+    }
+    let mut out = Vec::new();
+    for (at, byte) in (0_u16..).zip(map) {
+        for bit in (0..8_u16).filter(|bit| byte & (1 << bit) != 0) {
+            out.extend_from_slice(&(at * 8 + bit).to_be_bytes());
+        }
+    }
+    out
+}
+
+/// How many places a row holds.
+fn count_of(row: &[u8]) -> usize {
+    if row.len() == MAP_BYTES {
+        return row
+            .iter()
+            .map(|byte| usize::try_from(byte.count_ones()).unwrap_or(0))
+            .sum();
+    }
+    row.len() / 2
+}
+
+/// The first place at or after `at`.
+fn first_place(row: &[u8], at: u16) -> Option<u16> {
+    if row.len() == MAP_BYTES {
+        return first_bit(row, at);
+    }
+    let (places, _) = row.as_chunks::<2>();
+    let index = places.partition_point(|place| u16::from_be_bytes(*place) < at);
+    places.get(index).map(|place| u16::from_be_bytes(*place))
+}
+
+fn first_bit(map: &[u8], at: u16) -> Option<u16> {
+    let start = usize::from(at >> 3);
+    let first = map.get(start)? & (0xff_u8 << (at & 7));
+    let rest = map.get(start + 1..).unwrap_or_default();
+    let (index, byte) = std::iter::once(&first)
+        .chain(rest)
+        .enumerate()
+        .find(|(_, byte)| **byte != 0)?;
+    let bit = u16::try_from(byte.trailing_zeros()).ok()?;
+    Some(u16::try_from(start + index).ok()? * 8 + bit)
+}
+
+/// A walk over the posting list of one term, ascending, with jumps.
+pub struct Postings<'t> {
+    transaction: &'t RoTxn<'t>,
+    database: Database,
+    term: [u8; 16],
+    /// The span last read, so that neighbours cost no look-up.
+    span: Option<(u32, &'t [u8])>,
+    next: Rid,
+}
+
+impl<'t> Postings<'t> {
+    pub(crate) fn new(transaction: &'t RoTxn<'t>, database: Database, term: [u8; 16]) -> Self {
+        Self {
+            transaction,
+            database,
+            term,
+            span: None,
+            next: Rid(0),
+        }
+    }
+
+    /// How many resources posted the term: exact for lists over at most 64 spans (262,144 rids);
+    /// for longer ones an estimate from the first 64 spans. Good for picking the shortest list.
+    pub fn count(&self) -> u64 {
+        let mut counted = 0_u64;
+        let mut last_span = 0;
+        let start = key_of(&self.term, 0);
+        let Ok(rows) = self.database.prefix_iter(self.transaction, &self.term) else {
+            return 0;
+        };
+        for (index, row) in rows.enumerate() {
+            // A fault shows again when the list is read.
+            let Ok((key, row)) = row else { break };
+            if index == SPANS_COUNTED_MAX {
+                return self.estimate(counted, last_span, span_of(key, &start).unwrap_or(0));
+            }
+            last_span = span_of(key, &start).unwrap_or(last_span);
+            counted += u64::try_from(count_of(row)).unwrap_or(0);
+        }
+        counted
+    }
+
+    fn estimate(&self, counted: u64, last_counted: u32, next: u32) -> u64 {
+        let beyond = key_of(&self.term, u32::MAX);
+        let last = self
+            .database
+            .get_lower_than_or_equal_to(self.transaction, &beyond)
+            .ok()
+            .flatten()
+            .and_then(|(key, _)| span_of(key, &beyond))
+            .unwrap_or(next);
+        let share = u64::from(last) + 1;
+        (counted.saturating_mul(share) / (u64::from(last_counted) + 1)).max(counted)
+    }
+
+    /// The first rid greater than or equal to `at`, which may lie before the place reached.
+    pub fn seek(&mut self, at: Rid) -> Result<Option<Rid>, StoreError> {
+        let mut at = at;
+        loop {
+            let Some((span, row)) = self.span_from(at)? else {
+                return Ok(None);
+            };
+            let start = u64::from(span) << PLACE_BITS;
+            let place = if start > at.0 { 0 } else { place_of(at) };
+            if let Some(place) = first_place(row, place) {
+                let found = Rid(start + u64::from(place));
+                self.next = Rid(found.0 + 1);
+                return Ok(Some(found));
+            }
+            at = Rid(start + PLACE_MASK + 1);
+        }
+    }
+
+    /// The next rid in ascending order.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "reading may fail, an iterator may not"
+    )]
+    pub fn next(&mut self) -> Result<Option<Rid>, StoreError> {
+        self.seek(self.next)
+    }
+
+    /// The span that holds `at`, or the next one after it.
+    fn span_from(&mut self, at: Rid) -> Result<Option<(u32, &'t [u8])>, StoreError> {
+        if at.0 > RID_MAX {
+            return Ok(None);
+        }
+        if let Some((span, row)) = self.span
+            && u64::from(span) == at.0 >> PLACE_BITS
+        {
+            return Ok(Some((span, row)));
+        }
+        let from = span_key(&self.term, at);
+        let found = self
+            .database
+            .get_greater_than_or_equal_to(self.transaction, &from)
+            .map_err(|e| StoreError::disk(catalog::POSTINGS, &e))?;
+        self.span = found.and_then(|(key, row)| Some((span_of(key, &from)?, row)));
+        Ok(self.span)
+    }
+}
+
+/// The span of a key, when it is one of the same term.
+fn span_of(key: &[u8], like: &SpanKey) -> Option<u32> {
+    let (term, span) = key.split_at_checked(16)?;
+    (term == like.get(..16)?).then_some(())?;
+    Some(u32::from_be_bytes(span.try_into().ok()?))
+}

@@ -1,0 +1,302 @@
+//! Random histories written to a store and to plain maps, with restarts in between: both must
+//! answer alike.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{NewVersion, Rid, RowWrite, Seq, Store, StoreError, Table, Term, VersionId, WriteSet};
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Versions of these resources: which, kind of write, terms.
+    Write(Vec<(u8, Kind, Vec<u8>)>),
+    Row(Table, Vec<u8>, Option<Vec<u8>>),
+    Audit(Vec<u8>),
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Put,
+    Delete,
+    KeptAside,
+    /// A version number that does not follow: refused, changing nothing.
+    WrongNumber,
+}
+
+#[derive(Clone, Default)]
+struct ModelResource {
+    rid: u64,
+    head: u64,
+    /// By version: (seq, deleted, was head, body).
+    versions: BTreeMap<u64, (u64, bool, bool, Vec<u8>)>,
+    terms: BTreeSet<u8>,
+    values: Option<Vec<u8>>,
+    review_open: bool,
+}
+
+#[derive(Clone, Default)]
+struct Model {
+    resources: BTreeMap<u8, ModelResource>,
+    changes: Vec<(u64, u64)>,
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    audit: Vec<Vec<u8>>,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = prop_oneof![
+        6 => Just(Kind::Put), 2 => Just(Kind::Delete), 2 => Just(Kind::KeptAside),
+        1 => Just(Kind::WrongNumber)];
+    let write = (0_u8..12, kind, proptest::collection::vec(0_u8..8, 0..5));
+    let table = prop_oneof![
+        Just(Table::Intake),
+        Just(Table::Deliveries),
+        Just(Table::Site)
+    ];
+    let row_key = proptest::collection::vec(0_u8..3, 1..4);
+    let row = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
+    prop_oneof![
+        8 => proptest::collection::vec(write, 1..6).prop_map(Step::Write),
+        3 => (table, row_key, row).prop_map(|(table, key, value)| Step::Row(table, key, value)),
+        1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Step::Audit),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn name(resource: u8) -> String {
+    format!("r{resource}")
+}
+
+fn term(number: u8) -> Term {
+    Term(vec![b't', number])
+}
+
+/// The versions of a write step, and the model after it; `None` when the store must refuse.
+fn plan_write(model: &Model, writes: &[(u8, Kind, Vec<u8>)]) -> (Vec<NewVersion>, Option<Model>) {
+    let mut after = model.clone();
+    let mut valid = true;
+    let mut versions = Vec::new();
+    for (resource, kind, terms) in writes {
+        let next_rid = u64::try_from(after.resources.len()).unwrap() + 1;
+        let known = after.resources.contains_key(resource);
+        let entry = after
+            .resources
+            .entry(*resource)
+            .or_insert_with(|| ModelResource {
+                rid: next_rid,
+                ..Default::default()
+            });
+        let newest = entry.versions.keys().last().copied().unwrap_or(0);
+        let number = newest + if *kind == Kind::WrongNumber { 2 } else { 1 };
+        valid &= *kind != Kind::WrongNumber && (known || *kind != Kind::KeptAside);
+        let deleted = *kind == Kind::Delete;
+        let becomes_head = *kind != Kind::KeptAside;
+        let body = if deleted {
+            String::new()
+        } else {
+            format!("{{\"v\":{number}}}").repeat(40)
+        };
+        let mut new = support::version(&name(*resource), number, &body);
+        new.becomes_head = becomes_head;
+        new.review_open = (!becomes_head).then_some(true);
+        let wanted: BTreeSet<u8> = if deleted {
+            BTreeSet::new()
+        } else {
+            terms.iter().copied().collect()
+        };
+        new.terms_added = Vec::new();
+        if becomes_head {
+            new.terms_added = wanted.difference(&entry.terms).map(|t| term(*t)).collect();
+            new.terms_removed = entry.terms.difference(&wanted).map(|t| term(*t)).collect();
+            entry.terms = wanted;
+            entry.values = (!deleted).then(|| new.values.clone());
+            entry.head = number;
+        } else {
+            entry.review_open = true;
+        }
+        after.changes.push((entry.rid, number));
+        let seq = u64::try_from(after.changes.len()).unwrap();
+        entry
+            .versions
+            .insert(number, (seq, deleted, becomes_head, body.into_bytes()));
+        versions.push(new);
+    }
+    (versions, valid.then_some(after))
+}
+
+fn play(store: &Store, model: &mut Model, step: &Step) {
+    let set = match step {
+        Step::Write(writes) => {
+            let (versions, after) = plan_write(model, writes);
+            let outcome =
+                store.commit(move |_| Ok::<_, ()>((support::set_of(versions.clone()), ())));
+            match after {
+                Some(after) => {
+                    let first = u64::try_from(model.changes.len()).unwrap();
+                    let seqs: Vec<Seq> = (1..=writes.len())
+                        .map(|n| Seq(first + u64::try_from(n).unwrap()))
+                        .collect();
+                    assert_eq!(outcome.unwrap().0.seqs, seqs);
+                    *model = after;
+                }
+                None => assert!(matches!(
+                    outcome,
+                    Err(store::CommitError::Store(StoreError::Invalid(_)))
+                )),
+            }
+            return;
+        }
+        Step::Row(table, key, value) => {
+            match value {
+                Some(value) => model.rows.insert((*table, key.clone()), value.clone()),
+                None => model.rows.remove(&(*table, key.clone())),
+            };
+            let row = RowWrite {
+                table: *table,
+                key: key.clone(),
+                value: value.clone(),
+            };
+            WriteSet {
+                rows: vec![row],
+                ..WriteSet::default()
+            }
+        }
+        Step::Audit(body) => {
+            model.audit.push(body.clone());
+            WriteSet {
+                audit: vec![body.clone()],
+                ..WriteSet::default()
+            }
+        }
+        Step::Restart => return,
+    };
+    support::write(store, set);
+}
+
+fn compare(store: &Store, model: &Model) {
+    let snapshot = store.snapshot().unwrap();
+    let view = snapshot.view();
+    for (resource, expected) in &model.resources {
+        let head = view.head(&support::key(&name(*resource))).unwrap().unwrap();
+        let newest = *expected.versions.keys().last().unwrap();
+        assert_eq!(
+            (head.rid, head.version.0),
+            (Rid(expected.rid), expected.head)
+        );
+        assert_eq!(
+            (head.newest.0, head.review_open),
+            (newest, expected.review_open)
+        );
+        assert_eq!(head.seq.0, expected.versions[&expected.head].0);
+        assert_eq!(view.head_of(head.rid).unwrap(), Some(head));
+        assert_eq!(view.values(head.rid).unwrap(), expected.values);
+        for (number, (seq, deleted, was_head, body)) in &expected.versions {
+            let found = view.version(head.rid, VersionId(*number)).unwrap().unwrap();
+            assert_eq!((found.seq.0, found.deleted), (*seq, *deleted));
+            assert_eq!((found.was_head, &found.body), (*was_head, body));
+        }
+        let history: Vec<_> = expected.versions.iter().rev().collect();
+        let found = view.history(head.rid, Some(head.newest), 2).unwrap();
+        let wanted: Vec<_> = history
+            .iter()
+            .skip(1)
+            .take(2)
+            .map(|(number, version)| (VersionId(**number), Seq(version.0)))
+            .collect();
+        assert_eq!(found, wanted);
+    }
+    assert_eq!(view.head(&support::key("unknown")).unwrap(), None);
+    for number in 0..8 {
+        let wanted: BTreeSet<u64> = model
+            .resources
+            .values()
+            .filter(|resource| resource.terms.contains(&number))
+            .map(|resource| resource.rid)
+            .collect();
+        let mut postings = view.postings(&term(number)).unwrap();
+        assert_eq!(postings.count(), u64::try_from(wanted.len()).unwrap());
+        let mut found = BTreeSet::new();
+        while let Some(rid) = postings.next().unwrap() {
+            found.insert(rid.0);
+        }
+        assert_eq!(found, wanted);
+    }
+    let changes = view.changes(Seq(0), usize::MAX).unwrap();
+    let found: Vec<_> = changes
+        .iter()
+        .map(|change| (change.rid.0, change.version.0))
+        .collect();
+    assert_eq!(found, model.changes);
+    let audit: Vec<_> = view
+        .audit(0, usize::MAX)
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.body)
+        .collect();
+    assert_eq!(audit, model.audit);
+    compare_rows(view, model);
+}
+
+fn compare_rows(view: store::View<'_>, model: &Model) {
+    for table in Table::ALL {
+        for prefix in [vec![], vec![1], vec![1, 2]] {
+            let wanted: Vec<_> = model
+                .rows
+                .iter()
+                .filter(|((of, key), _)| *of == table && key.starts_with(&prefix))
+                .map(|((_, key), value)| (key.clone(), value.clone()))
+                .collect();
+            assert_eq!(view.rows(table, &prefix, None, usize::MAX).unwrap(), wanted);
+            assert_eq!(
+                view.last_row(table, &prefix).unwrap(),
+                wanted.last().cloned()
+            );
+            assert_eq!(
+                view.count_rows(table, &prefix, 3).unwrap(),
+                wanted.len().min(3)
+            );
+            if let Some((first, value)) = wanted.first() {
+                let rest = view.rows(table, &prefix, Some(first), 2).unwrap();
+                let end = wanted.len().min(3);
+                assert_eq!(rest, wanted[1..end].to_vec());
+                assert_eq!(view.row(table, first).unwrap().as_ref(), Some(value));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(20),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn store_answers_as_the_model_does(steps in proptest::collection::vec(step(), 1..30)) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = support::open(folder.path());
+        let mut model = Model::default();
+        for step in &steps {
+            if matches!(step, Step::Restart) {
+                store.close();
+                store = support::open(folder.path());
+            }
+            play(&store, &mut model, step);
+        }
+        compare(&store, &model);
+        let report = store.verify(None).unwrap();
+        prop_assert_eq!(report.findings, vec![]);
+        prop_assert_eq!(report.changes, u64::try_from(model.changes.len()).unwrap());
+        prop_assert_eq!(report.versions, report.changes);
+    }
+}
