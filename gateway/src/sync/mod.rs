@@ -121,15 +121,17 @@ pub async fn run(
         let courier = Courier::new(settings.clone(), repository.clone(), target);
         // A task of its own, so that a broken invariant ends one round and not the exchange.
         let mut work = tokio::spawn(courier.serve(wake.clone()));
-        tokio::select! {
-            _stopped = stop.wait_for(|stop| *stop) => {
+        let ended = tokio::select! {
+            _stopped = stop.wait_for(|stop| *stop) => None,
+            ended = &mut work => Some(ended.is_ok()),
+        };
+        match ended {
+            None => {
                 work.abort();
                 return;
             }
-            ended = &mut work => {
-                if ended.is_ok() {
-                    return; // the store is closed
-                }
+            Some(true) => return, // the store is closed
+            Some(false) => {
                 tracing::error!(target_name = %settings.name, "E-SYNC-6: the loop broke; restarting");
                 tokio::time::sleep(RESTART_PAUSE).await;
             }
