@@ -6,6 +6,9 @@ mod json;
 mod parse;
 mod reference;
 
+#[cfg(test)]
+mod tests;
+
 pub use format::{format, format_pretty};
 pub use issue::{Issue, IssueCode, Severity};
 pub use json::{Json, Object};
