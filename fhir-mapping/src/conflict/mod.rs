@@ -1,5 +1,21 @@
 //! Three-way merge of one resource under the policy table, and a person's decision on what is left.
 
+mod decision;
+mod diff;
+mod latest;
+mod list;
+mod policy;
+mod resolve;
+mod status;
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod laws;
+
+pub use decision::carry;
+pub use resolve::resolve;
+
 use crate::model::Json;
 
 /// The element-wise verdict on base, local and incoming.
@@ -53,7 +69,7 @@ pub struct Times {
 }
 
 /// Which side a person picked for one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
     Local,
     Incoming,
@@ -72,24 +88,61 @@ pub enum Decision {
     Edited(Json),
 }
 
-/// Merges. `base` is `None` when both sides made the resource independently. `meta.versionId`,
-/// `meta.lastUpdated`, `meta.source` and a generated narrative are no differences.
-pub fn resolve(_base: Option<&Json>, _local: &Json, _incoming: &Json, _times: Times) -> Outcome {
-    unimplemented!()
-}
-
 /// The resource a decision yields, or the paths that it leaves undecided.
 pub fn decide(
-    _decision: &Decision,
-    _base: Option<&Json>,
-    _local: &Json,
-    _incoming: &Json,
-    _times: Times,
+    decision: &Decision,
+    base: Option<&Json>,
+    local: &Json,
+    incoming: &Json,
+    times: Times,
 ) -> Result<Json, Vec<String>> {
-    unimplemented!()
+    decision::decide(decision, base, (local, incoming), times)
 }
 
-/// Equal but for `meta.versionId`, `meta.lastUpdated`, `meta.source`, generated narrative and key order?
-pub fn is_same_content(_a: &Json, _b: &Json) -> bool {
-    unimplemented!()
+/// Why the policy has this rule, for people.
+pub fn why(rule: &str) -> Option<&'static str> {
+    policy::TABLE
+        .iter()
+        .find(|row| row.rule == rule)
+        .map(|row| row.why)
+}
+
+/// Equal but for `meta.versionId`, `meta.lastUpdated`, `meta.source`, generated narrative, key order,
+/// the order of lists that are sets, and the spelling of a number (`1.10`, `1.1`).
+pub fn is_same_content(a: &Json, b: &Json) -> bool {
+    diff::is_same_resource(a, b)
+}
+
+/// Three values of one thing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sides<T> {
+    base: T,
+    local: T,
+    incoming: T,
+}
+
+impl<T> Sides<T> {
+    fn side(&self, side: Pick) -> &T {
+        match side {
+            Pick::Local => &self.local,
+            Pick::Incoming => &self.incoming,
+        }
+    }
+
+    fn each<'s, U>(&'s self, of: impl Fn(&'s T) -> U) -> Sides<U> {
+        Sides {
+            base: of(&self.base),
+            local: of(&self.local),
+            incoming: of(&self.incoming),
+        }
+    }
+}
+
+impl Pick {
+    fn other(self) -> Pick {
+        match self {
+            Pick::Local => Pick::Incoming,
+            Pick::Incoming => Pick::Local,
+        }
+    }
 }
