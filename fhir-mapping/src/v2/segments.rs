@@ -161,12 +161,6 @@ impl<'a> Field<'a> {
     pub(super) fn text_or_empty(self) -> String {
         self.text().unwrap_or_default()
     }
-
-    /// The first of these components that holds something.
-    pub(super) fn first_of(self, components: &[usize]) -> Option<String> {
-        let mut texts = components.iter().map(|n| self.component(*n).sub(1).text());
-        texts.find_map(|text| text)
-    }
 }
 
 /// Splits decoded text at CR, LF or CRLF. A line that cannot be a segment goes on with the one
@@ -199,7 +193,7 @@ fn is_segment_start(line: &str, syntax: &Syntax) -> bool {
         && name
             .chars()
             .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-    is_name && matches!(line.chars().nth(3), None) | (line.chars().nth(3) == Some(syntax.field))
+    is_name && line.chars().nth(3).is_none_or(|c| c == syntax.field)
 }
 
 #[cfg(test)]

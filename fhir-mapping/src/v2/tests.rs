@@ -347,12 +347,8 @@ fn control_samples_are_no_patients() {
 
 /// One result with this OBR-25 and OBX-11.
 fn one(report: &str, result: &str, value: &str) -> Draft {
-    let obr = format!("OBR|1||F-1|24331-1^Lipids^LN||||||||||||||||||||||{report}")
-        .replace("LN||||||||||||||||||||||", "LN|||||||||||||||||||||");
-    let obx = format!(
-        "OBX|1|NM|2093-3^Chol^LN||{value}|mmol/L||||{}",
-        format_args!("|{result}")
-    );
+    let obr = format!("OBR|1||F-1|24331-1^Lipids^LN{}{report}", "|".repeat(21));
+    let obx = format!("OBX|1|NM|2093-3^Chol^LN||{value}|mmol/L|||||{result}");
     draft(&[
         r"MSH|^~\&|A|B|||20260101||ORU^R01|5|P|2.5",
         "PID|1||9",
@@ -523,6 +519,21 @@ fn several_patients_and_specimen_first_messages() {
     ];
     assert_eq!(kinds[..4], expected);
     assert_eq!(kinds[4..], expected[1..], "one specimen, two orders");
+}
+
+#[test]
+fn every_resource_is_sound() {
+    let scan = |status: &str, value: &str| one("", status, value);
+    let mut drafts = vec![draft(CBC), draft(MINDRAY), scan("X", ""), scan("V", "1~2")];
+    drafts.extend(["D", "W", "U", "I", "S", "?"].map(|status| scan(status, "<5")));
+    for resource in drafts.iter().flat_map(|d| &d.groups).flat_map(|g| &g.resources) {
+        let mut resource = resource.clone();
+        let subject = Json::object([("reference", "Patient/1".into())]);
+        let object = resource.as_object_mut().unwrap();
+        object.set("subject", subject);
+        let issues = crate::validate::structure(&resource);
+        assert!(issues.is_empty(), "{issues:?} {}", format_pretty(&resource));
+    }
 }
 
 #[test]
