@@ -526,7 +526,11 @@ fn every_resource_is_sound() {
     let scan = |status: &str, value: &str| one("", status, value);
     let mut drafts = vec![draft(CBC), draft(MINDRAY), scan("X", ""), scan("V", "1~2")];
     drafts.extend(["D", "W", "U", "I", "S", "?"].map(|status| scan(status, "<5")));
-    for resource in drafts.iter().flat_map(|d| &d.groups).flat_map(|g| &g.resources) {
+    for resource in drafts
+        .iter()
+        .flat_map(|d| &d.groups)
+        .flat_map(|g| &g.resources)
+    {
         let mut resource = resource.clone();
         let subject = Json::object([("reference", "Patient/1".into())]);
         let object = resource.as_object_mut().unwrap();
