@@ -79,6 +79,9 @@ pub struct Transaction {
 /// How often a transaction is prepared anew because others changed what its conditions match.
 const ATTEMPTS_MAX: usize = 8;
 
+/// Longer lists of writes are prepared on a thread that may block.
+const PREPARED_INLINE_MAX: usize = 8;
+
 /// Why a plan did not commit.
 enum Refusal {
     Failed(At),
@@ -105,7 +108,7 @@ impl Repository {
                 transaction: Arc::clone(&transaction),
                 conditions: Arc::clone(&conditions),
             };
-            let contents = prepared.resolution.contents(&transaction, self.zone());
+            let (prepared, contents) = prepared.contents().await.map_err(|f| (0, f))?;
             match self.submit(move |view| prepared.run(view, &contents)).await {
                 Ok((committed, written)) => return Ok((written, committed)),
                 Err(CommitError::Refused(Refusal::Raced)) => {}
@@ -134,6 +137,25 @@ struct Prepared {
 }
 
 impl Prepared {
+    /// The text and search values of each write: the bulk of the work.
+    async fn contents(self) -> Result<(Prepared, Vec<Option<Unstamped>>), Failure> {
+        let is_short = self.transaction.writes.len() <= PREPARED_INLINE_MAX;
+        let work = move || {
+            let contents = self
+                .resolution
+                .contents(&self.transaction, self.repository.zone());
+            (self, contents)
+        };
+        if is_short {
+            return Ok(work());
+        }
+        let outcome = tokio::task::spawn_blocking(work).await;
+        outcome.map_err(|_panicked| {
+            let text = "preparing the write stopped unexpectedly; nothing was written";
+            Failure::new(Category::Fault, "E-WRITE-11", IssueCode::Exception, text)
+        })
+    }
+
     fn run(
         &self,
         view: &View<'_>,
@@ -296,7 +318,7 @@ impl Write {
         }
     }
 
-    pub(super) fn resource(&self) -> Option<&Json> {
+    pub fn resource(&self) -> Option<&Json> {
         match self {
             Write::Create { resource, .. } | Write::Update { resource, .. } => Some(resource),
             Write::Delete { .. } => None,

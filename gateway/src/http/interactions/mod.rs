@@ -1,8 +1,35 @@
-//! One file an interaction; `run` is the door.
+//! One file an interaction; `run` is the door. Beside them: what they share on the way in
+//! (content, preconditions) and on the way out (answers, bundle_text).
+
+mod answers;
+mod arrange;
+mod batch;
+mod bundle;
+mod bundle_text;
+mod capabilities;
+mod content;
+mod create;
+mod delete;
+mod entries;
+mod full_urls;
+mod history;
+mod preconditions;
+mod read;
+mod resolve;
+mod search;
+mod transaction;
+mod update;
+mod vread;
+
+#[cfg(test)]
+mod tests;
 
 use super::exchange::{Answer, Exchange};
-use crate::failure::Failure;
+use super::route::Interaction;
+use crate::failure::{Category, Failure};
 use crate::repository::Repository;
+use fhir_mapping::model::IssueCode;
+use store::ResourceKey;
 
 /// What interactions need besides the request.
 #[derive(Clone)]
@@ -16,6 +43,54 @@ pub struct Surface {
 }
 
 /// Runs one interaction. Bundles call it for each entry of a batch.
-pub async fn run(_surface: &Surface, _exchange: Exchange) -> Result<Answer, Failure> {
-    unimplemented!()
+pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failure> {
+    let key = |resource_type: &str, id: &str| ResourceKey {
+        resource_type: resource_type.to_owned(),
+        id: id.to_owned(),
+    };
+    let asked = &exchange;
+    match &exchange.interaction {
+        Interaction::Capabilities => Ok(capabilities::answer()),
+        Interaction::Read { resource_type, id } => {
+            read::answer(surface, asked, &key(resource_type, id))
+        }
+        Interaction::Vread {
+            resource_type,
+            id,
+            version,
+        } => vread::answer(surface, asked, (&key(resource_type, id), version)),
+        Interaction::History { resource_type, id } => {
+            history::answer(surface, asked, &key(resource_type, id))
+        }
+        Interaction::Search { resource_type } => {
+            search::answer(surface, asked, resource_type).await
+        }
+        Interaction::Create { resource_type } => {
+            create::answer(surface, asked, resource_type).await
+        }
+        Interaction::Update { resource_type, id } => {
+            update::answer(surface, asked, key(resource_type, id)).await
+        }
+        Interaction::Delete { resource_type, id } => {
+            delete::answer(surface, asked, key(resource_type, id)).await
+        }
+        Interaction::Bundle => Box::pin(bundle::answer(surface, asked)).await,
+        Interaction::Resolve { task_id } => resolve::answer(surface, asked, task_id).await,
+    }
+}
+
+/// Runs what takes long on a thread that may block, so that short requests are answered meanwhile.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.unwrap_or_else(|_panicked| {
+        let text = "the request stopped unexpectedly; report it with what was sent";
+        Err(Failure::new(
+            Category::Fault,
+            "E-REQUEST-1",
+            IssueCode::Exception,
+            text,
+        ))
+    })
 }

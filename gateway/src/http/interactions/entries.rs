@@ -1,0 +1,221 @@
+//! Entries of a batch or transaction: the request that each stands for, and its part of the answer
+//! (R4 Bundle.entry).
+
+use super::answers;
+use crate::clock::format_instant;
+use crate::failure::{Category, Failure};
+use crate::http::exchange::{Answer, Exchange};
+use crate::http::route::{Interaction, pairs, route};
+use crate::repository::{Written, WrittenKind};
+use fhir_mapping::model::{IssueCode, Json, format};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+/// One entry, routed like a request of its own.
+pub(super) struct Entry {
+    pub(super) index: usize,
+    pub(super) full_url: Option<String>,
+    pub(super) interaction: Interaction,
+    pub(super) query: Vec<(String, String)>,
+    /// `If-Match`, `If-None-Match`, `If-None-Exist` of the entry's request.
+    pub(super) headers: HeaderMap,
+    pub(super) resource: Option<Json>,
+}
+
+/// What an entry of the answer holds.
+pub(super) struct EntryAnswer {
+    /// JSON text; empty when the answer has none.
+    pub(super) resource: Vec<u8>,
+    /// `Bundle.entry.response`.
+    pub(super) response: Json,
+}
+
+/// Reads one entry whose resource was taken out. Failures name the element of the Bundle.
+pub(super) fn read(
+    (index, shell): (usize, &Json),
+    resource: Option<Json>,
+    base_url: &str,
+) -> Result<Entry, Failure> {
+    let text = |name: &str| {
+        shell
+            .get("request")
+            .and_then(|r| r.get(name))
+            .and_then(Json::as_str)
+    };
+    let (Some(method), Some(url)) = (text("method"), text("url")) else {
+        let text = "each entry needs a request with method and url";
+        return Err(
+            Failure::new(Category::Incorrect, "E-BUNDLE-3", IssueCode::Required, text)
+                .at(&format!("Bundle.entry[{index}].request")),
+        );
+    };
+    let located = |failure: Failure| failure.at(&format!("Bundle.entry[{index}].request.url"));
+    let (interaction, query) = target(method, url, base_url).map_err(located)?;
+    let mut headers = HeaderMap::new();
+    for (element, name) in [
+        ("ifMatch", header::IF_MATCH),
+        ("ifNoneMatch", header::IF_NONE_MATCH),
+        ("ifNoneExist", HeaderName::from_static("if-none-exist")),
+    ] {
+        if let Some(value) = text(element) {
+            let value = HeaderValue::from_bytes(value.as_bytes());
+            headers.extend(value.ok().map(|value| (name, value)));
+        }
+    }
+    Ok(Entry {
+        index,
+        full_url: shell
+            .get("fullUrl")
+            .and_then(Json::as_str)
+            .map(str::to_owned),
+        interaction,
+        query,
+        headers,
+        resource,
+    })
+}
+
+/// Method and URL of an entry as an interaction and its query.
+fn target(
+    method: &str,
+    url: &str,
+    base_url: &str,
+) -> Result<(Interaction, Vec<(String, String)>), Failure> {
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
+    let url = url.strip_prefix(base_url).unwrap_or(url);
+    if url.contains("://") {
+        let text = "the url of an entry is relative to this server's base";
+        return Err(Failure::new(
+            Category::Incorrect,
+            "E-BUNDLE-4",
+            IssueCode::Value,
+            text,
+        ));
+    }
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    let path = format!("/{}", path.trim_start_matches('/'));
+    if method == Method::PATCH {
+        let text = "PATCH is not offered yet; send the whole resource with PUT and ifMatch";
+        return Err(Failure::new(
+            Category::Unprocessable,
+            "E-BUNDLE-5",
+            IssueCode::NotSupported,
+            text,
+        ));
+    }
+    let is_conditional = matches!(method, Method::PUT | Method::DELETE) && !query.is_empty();
+    if is_conditional {
+        let text = "conditional update and delete are not offered yet; name the resource by its id";
+        return Err(Failure::new(
+            Category::Unprocessable,
+            "E-BUNDLE-6",
+            IssueCode::NotSupported,
+            text,
+        ));
+    }
+    let interaction = route(&method, &path).map_err(|unrouted| unrouted.failure)?;
+    Ok((interaction, pairs(query)?))
+}
+
+impl Entry {
+    /// The entry as a request of its own; preferences are those of the whole Bundle.
+    pub(super) fn exchange(self, outer: &Exchange) -> Exchange {
+        let mut headers = self.headers;
+        let prefer = HeaderName::from_static("prefer");
+        for value in outer.headers.get_all(&prefer) {
+            headers.append(&prefer, value.clone());
+        }
+        Exchange {
+            interaction: self.interaction,
+            actor: outer.actor.clone(),
+            query: self.query,
+            headers,
+            body: self
+                .resource
+                .map(|resource| format(&resource))
+                .unwrap_or_default()
+                .into(),
+            base_url: outer.base_url.clone(),
+        }
+    }
+}
+
+impl EntryAnswer {
+    pub(super) fn of_answer(answer: Answer, with_resource: bool) -> EntryAnswer {
+        let mut response = vec![("status", status_text(answer.status).into())];
+        for (element, name) in [("location", header::LOCATION), ("etag", header::ETAG)] {
+            let value = answer.headers.iter().find(|(n, _)| *n == name);
+            let text = value.and_then(|(_, value)| value.to_str().ok());
+            response.extend(text.map(|text| (element, text.into())));
+        }
+        EntryAnswer {
+            resource: if with_resource {
+                answer.body
+            } else {
+                Vec::new()
+            },
+            response: Json::object(response),
+        }
+    }
+
+    pub(super) fn of_failure(failure: &Failure) -> EntryAnswer {
+        let response = [
+            ("status", status_text(failure.category.status()).into()),
+            ("outcome", failure.outcome()),
+        ];
+        EntryAnswer {
+            resource: Vec::new(),
+            response: Json::object(response),
+        }
+    }
+
+    pub(super) fn of_written(written: &Written, with_resource: bool) -> EntryAnswer {
+        let is_gone = written.body.is_empty();
+        let status = match written.kind {
+            WrittenKind::Created => 201,
+            _ if is_gone => 204,
+            _ => 200,
+        };
+        let mut response = vec![("status", status_text(status).into())];
+        if written.version.0 > 0 {
+            if !is_gone {
+                let location = answers::location(&written.key, written.version);
+                response.push(("location", location.into()));
+            }
+            response.push(("etag", answers::etag(written.version).into()));
+            response.push(("lastModified", format_instant(written.time_ms).into()));
+        }
+        EntryAnswer {
+            resource: if with_resource {
+                written.body.clone()
+            } else {
+                Vec::new()
+            },
+            response: Json::object(response),
+        }
+    }
+}
+
+/// A failure of one entry, with `Bundle.entry[index]` before what it names.
+pub(super) fn located(mut failure: Failure, index: usize) -> Failure {
+    for issue in &mut failure.issues {
+        let entry = format!("Bundle.entry[{index}]");
+        issue.expression = match issue.expression.split_once('.') {
+            Some(("Bundle", _)) => continue,
+            Some((_, tail)) => format!("{entry}.resource.{tail}"),
+            None if issue.expression.is_empty() => entry,
+            None => format!("{entry}.resource"),
+        };
+    }
+    failure
+}
+
+/// `201 Created`
+fn status_text(status: u16) -> String {
+    let reason = StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
+    match reason {
+        Some(reason) => format!("{status} {reason}"),
+        None => status.to_string(),
+    }
+}

@@ -1,0 +1,71 @@
+//! A transaction: all entries in one commit, or none. Order of effect: DELETE, POST, PUT, then GET.
+//! <https://hl7.org/fhir/R4/http.html#trules>
+
+use super::arrange::{self, Arranged};
+use super::bundle_text::BundleText;
+use super::entries::{Entry, EntryAnswer, located};
+use super::{Surface, answers, aside, preconditions, run};
+use crate::failure::Failure;
+use crate::http::exchange::{Answer, Exchange};
+use crate::repository::Transaction;
+use std::collections::HashMap;
+
+pub(super) async fn answer(
+    surface: &Surface,
+    exchange: &Exchange,
+    entries: Vec<Result<Entry, Failure>>,
+) -> Result<Answer, Failure> {
+    let count = entries.len();
+    let zone = surface.repository.zone().clone();
+    let arranged = aside(move || arrange::arrange(entries, &zone)).await?;
+    let Arranged {
+        writes,
+        reads,
+        same_as,
+    } = arranged;
+    let (indexes, writes): (Vec<usize>, Vec<_>) = writes.into_iter().unzip();
+    let transaction = Transaction {
+        actor: exchange.actor.clone(),
+        writes,
+        rows: Vec::new(),
+        resolve_conditional_references: true,
+    };
+    let written = surface.repository.write(transaction).await;
+    let (written, _) = written.map_err(|(write, failure)| match indexes.get(write) {
+        Some(index) => located(failure, *index),
+        None => failure,
+    })?;
+    let with_resource = preconditions::prefers(&exchange.headers, "return=representation");
+    let outcomes = written
+        .iter()
+        .map(|one| EntryAnswer::of_written(one, with_resource));
+    let mut by_index: HashMap<usize, EntryAnswer> = indexes.into_iter().zip(outcomes).collect();
+    for entry in reads {
+        let index = entry.index;
+        // Committed already: a read that fails is told in its own entry.
+        let read = Box::pin(run(surface, entry.exchange(exchange))).await;
+        let answer = match read {
+            Ok(answer) => EntryAnswer::of_answer(answer, true),
+            Err(failure) => EntryAnswer::of_failure(&located(failure, index)),
+        };
+        by_index.insert(index, answer);
+    }
+    Ok(answers::body(text(count, &by_index, &same_as)))
+}
+
+/// The answers in the order of the request; a collapsed entry has that of its twin.
+fn text(
+    count: usize,
+    by_index: &HashMap<usize, EntryAnswer>,
+    same_as: &HashMap<usize, usize>,
+) -> Vec<u8> {
+    let mut bundle = BundleText::new("transaction-response", None, &[]);
+    for index in 0..count {
+        let index = same_as.get(&index).copied().unwrap_or(index);
+        if let Some(answer) = by_index.get(&index) {
+            let response = ("response", answer.response.clone());
+            bundle.push(None, &answer.resource, &[response]);
+        }
+    }
+    bundle.finish()
+}
