@@ -1,0 +1,239 @@
+//! Search values as bytes: compact, versioned, and refused when the definitions have changed.
+//!
+//! Layout: format (u8), definitions digest (u32 BE), type, id, then per parameter: index, count,
+//! values. Counts are LEB128. A text is its length doubled and its bytes, or, for a text that came
+//! before (or is well known), its number doubled plus one.
+
+use super::SearchValues;
+use super::definitions::{self, Kind};
+use super::kinds::calendar::Span;
+use super::kinds::quantity::Amount;
+use super::kinds::reference::Link;
+use super::kinds::token::Token;
+use super::values::Value;
+
+const FORMAT: u8 = 1;
+
+/// Texts that nearly every site has. Append only: their numbers are on disk.
+const WELL_KNOWN: [&str; 12] = [
+    "http://loinc.org",
+    "http://snomed.info/sct",
+    "http://unitsofmeasure.org",
+    "http://terminology.hl7.org/CodeSystem/observation-category",
+    "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+    "http://terminology.hl7.org/CodeSystem/condition-clinical",
+    "http://terminology.hl7.org/CodeSystem/condition-ver-status",
+    "http://www.nlm.nih.gov/research/umls/rxnorm",
+    "http://hl7.org/fhir/sid/icd-10",
+    "http://hl7.org/fhir/sid/cvx",
+    "http://hl7.org/fhir/administrative-gender",
+    "http://hl7.org/fhir/observation-status",
+];
+
+pub(super) fn encode(values: &SearchValues) -> Vec<u8> {
+    let mut out = Encoder {
+        bytes: Vec::with_capacity(512),
+        texts: WELL_KNOWN.to_vec(),
+    };
+    out.bytes.push(FORMAT);
+    let digest = values.definitions.map_or(0, |d| d.digest);
+    out.bytes.extend(digest.to_be_bytes());
+    out.text(&values.resource_type);
+    out.text(&values.id);
+    for (index, found) in &values.found {
+        out.count(u64::from(*index));
+        out.count(u64::try_from(found.len()).unwrap_or_default());
+        found.iter().for_each(|value| out.value(value));
+    }
+    out.bytes
+}
+
+struct Encoder<'a> {
+    bytes: Vec<u8>,
+    texts: Vec<&'a str>,
+}
+
+impl<'a> Encoder<'a> {
+    fn count(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.bytes.push(0x80 | low_byte(number & 0x7f));
+            number >>= 7;
+        }
+        self.bytes.push(low_byte(number));
+    }
+
+    fn text(&mut self, text: &'a str) {
+        let number = |n: usize| u64::try_from(n).unwrap_or_default();
+        if let Some(at) = self.texts.iter().position(|t| *t == text) {
+            self.count(number(at) << 1 | 1);
+        } else {
+            self.texts.push(text);
+            self.count(number(text.len()) << 1);
+            self.bytes.extend(text.bytes());
+        }
+    }
+
+    /// A byte of flags, and the texts that are there.
+    fn optional(&mut self, texts: &[&'a Option<String>], extra: bool) {
+        let flags = texts
+            .iter()
+            .fold(u8::from(extra), |f, t| f << 1 | u8::from(t.is_some()));
+        self.bytes.push(flags);
+        texts.iter().copied().flatten().for_each(|t| self.text(t));
+    }
+
+    fn value(&mut self, value: &'a Value) {
+        match value {
+            Value::Token(t) => self.optional(&[&t.system, &t.code, &t.text], t.implied),
+            Value::Text(text) | Value::Uri(text) => self.text(text),
+            Value::Date(span) => {
+                self.bytes.extend(span.low.to_be_bytes());
+                self.bytes.extend(span.high.to_be_bytes());
+            }
+            Value::Amount(a) => {
+                self.optional(&[&a.low, &a.high, &a.system, &a.code, &a.unit], false);
+            }
+            Value::Reference(link) => {
+                self.optional(&[&link.target], link.identifier.is_some());
+                if let Some(identifier) = &link.identifier {
+                    self.optional(&[&identifier.system, &identifier.code], false);
+                }
+            }
+        }
+    }
+}
+
+fn low_byte(number: u64) -> u8 {
+    number.to_be_bytes().last().copied().unwrap_or_default()
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
+    let mut input = Decoder {
+        rest: bytes,
+        texts: WELL_KNOWN.iter().map(|t| (*t).to_owned()).collect(),
+    };
+    if input.byte()? != FORMAT {
+        return None;
+    }
+    let digest = u32::from_be_bytes(input.array()?);
+    let (resource_type, id) = (input.text()?, input.text()?);
+    let definitions = definitions::of_type(&resource_type)?;
+    if definitions.digest != digest {
+        return None;
+    }
+    let mut found = Vec::new();
+    while !input.rest.is_empty() {
+        let index = u16::try_from(input.count()?).ok()?;
+        let kind = definitions.parameters.get(usize::from(index))?.kind;
+        let values: Option<Vec<Value>> = (0..input.count()?).map(|_| input.value(kind)).collect();
+        found.push((index, values?));
+    }
+    Some(SearchValues {
+        resource_type,
+        id,
+        definitions: Some(definitions),
+        found,
+    })
+}
+
+struct Decoder<'a> {
+    rest: &'a [u8],
+    texts: Vec<String>,
+}
+
+impl Decoder<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*bytes)
+    }
+
+    fn count(&mut self) -> Option<u64> {
+        let mut number = 0_u64;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let number = self.count()?;
+        let half = usize::try_from(number >> 1).ok()?;
+        if number & 1 == 1 {
+            return self.texts.get(half).cloned();
+        }
+        let (bytes, rest) = self.rest.split_at_checked(half)?;
+        self.rest = rest;
+        let text = std::str::from_utf8(bytes).ok()?.to_owned();
+        self.texts.push(text.clone());
+        Some(text)
+    }
+
+    fn optional<const N: usize>(&mut self) -> Option<([Option<String>; N], bool)> {
+        let flags = self.byte()?;
+        let mut texts = [const { None }; N];
+        for (at, slot) in texts.iter_mut().enumerate() {
+            if flags >> (N - 1 - at) & 1 == 1 {
+                *slot = Some(self.text()?);
+            }
+        }
+        Some((texts, flags >> N & 1 == 1))
+    }
+
+    fn value(&mut self, kind: Kind) -> Option<Value> {
+        Some(match kind {
+            Kind::Token => {
+                let ([system, code, text], implied) = self.optional()?;
+                Value::Token(Token {
+                    system,
+                    code,
+                    text,
+                    implied,
+                })
+            }
+            Kind::Text => Value::Text(self.text()?),
+            Kind::Uri => Value::Uri(self.text()?),
+            Kind::Date => Value::Date(Span {
+                low: i64::from_be_bytes(self.array()?),
+                high: i64::from_be_bytes(self.array()?),
+            }),
+            Kind::Number | Kind::Quantity => {
+                let ([low, high, system, code, unit], _) = self.optional()?;
+                Value::Amount(Amount {
+                    low,
+                    high,
+                    system,
+                    code,
+                    unit,
+                })
+            }
+            Kind::Reference => self.link()?,
+            Kind::Unsupported => return None,
+        })
+    }
+
+    fn link(&mut self) -> Option<Value> {
+        let ([target], has_identifier) = self.optional()?;
+        let identifier = if has_identifier {
+            let ([system, code], _) = self.optional()?;
+            Some(Token {
+                system,
+                code,
+                ..Token::default()
+            })
+        } else {
+            None
+        };
+        Some(Value::Reference(Link { target, identifier }))
+    }
+}

@@ -1,0 +1,207 @@
+//! The official R4 search parameters, from the table that `definitions/generate_search.py` makes.
+
+use super::path::Path;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// How the values of a parameter are read, kept and compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Token,
+    Text,
+    Reference,
+    Date,
+    Uri,
+    Number,
+    Quantity,
+    /// Composite, special and phonetic: known by name, not searchable.
+    Unsupported,
+}
+
+/// One parameter of one resource type.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) paths: Vec<Path>,
+    /// Types that a reference may point at; empty means any.
+    pub(super) targets: Vec<&'static str>,
+    pub(super) url: &'static str,
+}
+
+/// All parameters of one resource type, sorted by name.
+#[derive(Debug)]
+pub(super) struct TypeDefinitions {
+    pub(super) parameters: Vec<Parameter>,
+    /// Changes whenever a row of this type changes: encoded values of other definitions are stale.
+    pub(super) digest: u32,
+}
+
+static TABLE: &str = include_str!("../../definitions/search_parameters.txt");
+static ALL: LazyLock<HashMap<&'static str, TypeDefinitions>> = LazyLock::new(read_table);
+
+const COMMON: &str = "*";
+const URL_BASE: &str = "http://hl7.org/fhir/SearchParameter/";
+
+/// The parameters of a type; those of every resource for a type that R4 does not know.
+pub(super) fn of_type(resource_type: &str) -> Option<&'static TypeDefinitions> {
+    ALL.get(resource_type).or_else(|| ALL.get(COMMON))
+}
+
+/// Is this the name of an R4 resource type?
+pub(super) fn is_resource_type(name: &str) -> bool {
+    name != COMMON && ALL.contains_key(name)
+}
+
+impl TypeDefinitions {
+    pub(super) fn find(&self, name: &str) -> Option<(u16, &Parameter)> {
+        let at = self
+            .parameters
+            .binary_search_by(|p| p.name.cmp(name))
+            .ok()?;
+        Some((u16::try_from(at).ok()?, self.parameters.get(at)?))
+    }
+}
+
+impl Kind {
+    fn of_letter(letter: &str, name: &str) -> Kind {
+        match letter {
+            _ if name == "phonetic" => Kind::Unsupported,
+            "t" => Kind::Token,
+            "s" => Kind::Text,
+            "r" => Kind::Reference,
+            "d" => Kind::Date,
+            "u" => Kind::Uri,
+            "n" => Kind::Number,
+            "q" => Kind::Quantity,
+            _ => Kind::Unsupported,
+        }
+    }
+
+    /// The code of the R4 search-param-type.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Kind::Token => "token",
+            Kind::Text => "string",
+            Kind::Reference => "reference",
+            Kind::Date => "date",
+            Kind::Uri => "uri",
+            Kind::Number => "number",
+            Kind::Quantity => "quantity",
+            Kind::Unsupported => "special",
+        }
+    }
+}
+
+fn read_table() -> HashMap<&'static str, TypeDefinitions> {
+    let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in TABLE.lines() {
+        match sections.last_mut() {
+            Some((_, rows)) if line.contains('\t') => rows.push(line),
+            _ => sections.push((line, Vec::new())),
+        }
+    }
+    let common: Vec<&str> = sections
+        .iter()
+        .find(|(name, _)| *name == COMMON)
+        .map(|(_, rows)| rows.clone())
+        .unwrap_or_default();
+    sections
+        .into_iter()
+        .map(|(name, mut rows)| {
+            if name != COMMON {
+                rows.extend(&common);
+            }
+            (name, read_section(name, &rows))
+        })
+        .collect()
+}
+
+fn read_section(resource_type: &'static str, rows: &[&'static str]) -> TypeDefinitions {
+    let mut parameters: Vec<Parameter> = rows
+        .iter()
+        .filter_map(|row| read_row(resource_type, row))
+        .collect();
+    parameters.sort_by_key(|p| p.name);
+    TypeDefinitions {
+        parameters,
+        digest: digest(rows),
+    }
+}
+
+fn read_row(resource_type: &str, row: &'static str) -> Option<Parameter> {
+    let mut columns = row.split('\t');
+    let name = columns.next()?;
+    let kind = Kind::of_letter(columns.next()?, name);
+    let paths = columns.next().unwrap_or_default();
+    let targets = columns.next().unwrap_or_default();
+    let url = match columns.next().unwrap_or_default() {
+        "" => format!("{URL_BASE}{resource_type}-{name}"),
+        suffix => format!("{URL_BASE}{suffix}"),
+    };
+    let paths: Option<Vec<Path>> = match kind {
+        Kind::Unsupported => Some(Vec::new()),
+        _ => paths.split('|').map(Path::compile).collect(),
+    };
+    Some(Parameter {
+        name,
+        kind,
+        paths: paths?,
+        targets: match targets {
+            "" | "*" => Vec::new(),
+            list => list.split(',').collect(),
+        },
+        url: Box::leak(url.into_boxed_str()), // once for the life of the program
+    })
+}
+
+/// FNV-1a over the rows and the version of the extraction rules.
+fn digest(rows: &[&str]) -> u32 {
+    const EXTRACTION_RULES: u8 = 1;
+    let bytes = rows.iter().flat_map(|row| row.bytes());
+    std::iter::once(EXTRACTION_RULES)
+        .chain(bytes)
+        .fold(0x811c_9dc5, |hash: u32, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_compiles() {
+        let rows = TABLE.lines().filter(|l| l.contains('\t')).count();
+        let searchable = TABLE
+            .lines()
+            .filter(|l| l.contains('\t'))
+            .filter(|row| read_row("X", row).is_some())
+            .count();
+        let expressions: usize = ALL
+            .iter()
+            .filter(|(name, _)| **name != COMMON)
+            .flat_map(|(_, d)| &d.parameters)
+            .filter(|p| !p.name.starts_with('_'))
+            .map(|p| p.paths.len())
+            .sum();
+        assert_eq!((rows, searchable), (1706, 1706));
+        assert_eq!((ALL.len(), expressions), (149, 1685));
+    }
+
+    #[test]
+    fn lookup() {
+        let patient = of_type("Patient").unwrap();
+        let (_, gender) = patient.find("gender").unwrap();
+        assert_eq!(
+            gender.url,
+            "http://hl7.org/fhir/SearchParameter/individual-gender"
+        );
+        assert_eq!(
+            gender.paths.first().unwrap().system.as_deref(),
+            Some("http://hl7.org/fhir/administrative-gender")
+        );
+        assert!(patient.find("nonsense").is_none());
+        assert!(is_resource_type("Binary") && !is_resource_type("*"));
+    }
+}

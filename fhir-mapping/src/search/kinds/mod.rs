@@ -1,0 +1,12 @@
+//! The parameter types: per file the values of one type, their terms, their tests and how they match.
+
+pub(in crate::search) mod date;
+pub(in crate::search) mod quantity;
+pub(in crate::search) mod reference;
+pub(in crate::search) mod string;
+pub(in crate::search) mod token;
+pub(in crate::search) mod uri;
+
+pub(in crate::search) mod calendar;
+pub(in crate::search) mod escape;
+pub(in crate::search) mod fold;

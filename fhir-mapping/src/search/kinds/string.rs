@@ -1,0 +1,102 @@
+//! String parameters: plain text and the parts of names and addresses.
+
+use super::escape::unescape;
+use super::fold::fold;
+use crate::model::Json;
+use crate::search::terms::Sink;
+
+/// What a request asks of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::search) enum StringTest {
+    /// Folded start of the value: the default.
+    Starts(String),
+    /// Folded part of the value.
+    Contains(String),
+    /// The value to the letter.
+    Exact(String),
+}
+
+/// Members of HumanName and Address that are searched; `use` and `period` are not.
+const PARTS: [&str; 11] = [
+    "text",
+    "family",
+    "given",
+    "prefix",
+    "suffix",
+    "line",
+    "city",
+    "district",
+    "state",
+    "postalCode",
+    "country",
+];
+/// Lengths of the folded prefixes that are posted, in characters, longest first.
+const PREFIX_LENGTHS: [usize; 4] = [8, 5, 3, 2];
+
+pub(in crate::search) fn collect(value: &Json, found: &mut dyn FnMut(String)) {
+    match value {
+        Json::String(text) => found(text.clone()),
+        Json::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Json::Object(object) => object
+            .iter()
+            .filter(|(key, _)| PARTS.contains(key))
+            .for_each(|(_, part)| collect(part, found)),
+        _ => {}
+    }
+}
+
+/// Posts the folded value and its prefixes.
+pub(in crate::search) fn post(text: &str, sink: &mut Sink) {
+    let folded = fold(text);
+    for length in PREFIX_LENGTHS {
+        if let Some(prefix) = prefix(&folded, length) {
+            sink.put('^', &[prefix]);
+        }
+    }
+    sink.put('=', &[&folded]);
+}
+
+impl StringTest {
+    /// `None` for a modifier that strings do not have.
+    pub(in crate::search) fn parse(modifier: &str, text: &str) -> Option<StringTest> {
+        let text = unescape(text);
+        match modifier {
+            "" => Some(StringTest::Starts(fold(&text))),
+            "contains" => Some(StringTest::Contains(fold(&text))),
+            "exact" => Some(StringTest::Exact(text)),
+            _ => None,
+        }
+    }
+
+    pub(in crate::search) fn matches(&self, value: &str) -> bool {
+        match self {
+            StringTest::Starts(asked) => fold(value).starts_with(asked.as_str()),
+            StringTest::Contains(asked) => fold(value).contains(asked.as_str()),
+            StringTest::Exact(asked) => value == asked,
+        }
+    }
+
+    /// Posts the one term that every match has; false when there is none.
+    pub(in crate::search) fn candidates(&self, sink: &mut Sink) -> bool {
+        match self {
+            StringTest::Starts(asked) => {
+                let posted = PREFIX_LENGTHS.iter().find_map(|n| prefix(asked, *n));
+                posted.map(|prefix| sink.put('^', &[prefix])).is_some()
+            }
+            StringTest::Contains(_) => false,
+            StringTest::Exact(asked) => {
+                sink.put('=', &[&fold(asked)]);
+                true
+            }
+        }
+    }
+}
+
+/// The first `length` characters; `None` when there are fewer.
+fn prefix(text: &str, length: usize) -> Option<&str> {
+    let end = match text.char_indices().nth(length) {
+        Some((end, _)) => end,
+        None => (text.chars().count() == length).then_some(text.len())?,
+    };
+    text.get(..end)
+}

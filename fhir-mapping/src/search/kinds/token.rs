@@ -1,0 +1,139 @@
+//! Token parameters: codes, codings, concepts, identifiers, contact points, booleans.
+
+use super::escape::{split, unescape};
+use super::fold::fold;
+use crate::model::Json;
+use crate::search::terms::Sink;
+
+/// One code as a search sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::search) struct Token {
+    pub(in crate::search) system: Option<String>,
+    pub(in crate::search) code: Option<String>,
+    /// The display or text, for `:text`.
+    pub(in crate::search) text: Option<String>,
+    /// The system comes from the element's binding, not from the resource.
+    pub(in crate::search) implied: bool,
+}
+
+/// What a request asks of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::search) enum TokenTest {
+    /// `code`, in any system.
+    Code(String),
+    /// `system|code`
+    Coded(String, String),
+    /// `|code`: without system.
+    Bare(String),
+    /// `system|`
+    System(String),
+    /// `:text`, folded.
+    Text(String),
+}
+
+/// ContactPoint.system is no code system: these seven codes tell the type apart from Identifier.
+const CONTACT_SYSTEMS: [&str; 7] = ["phone", "fax", "email", "pager", "url", "sms", "other"];
+
+/// Reads an element. `system` is what its binding implies for plain codes.
+pub(in crate::search) fn collect(value: &Json, system: Option<&str>, found: &mut dyn FnMut(Token)) {
+    let plain = |code: &str| Token {
+        system: system.map(str::to_owned),
+        code: Some(code.to_owned()),
+        text: None,
+        implied: true,
+    };
+    match value {
+        Json::String(code) => found(plain(code)),
+        Json::Bool(true) => found(plain("true")),
+        Json::Bool(false) => found(plain("false")),
+        Json::Number(number) => found(plain(number)),
+        Json::Object(object) => {
+            let text = |key| object.get(key).and_then(Json::as_str).map(str::to_owned);
+            if let Some(Json::Array(codings)) = object.get("coding") {
+                codings
+                    .iter()
+                    .for_each(|coding| collect(coding, system, found));
+            }
+            let (code, shown) = match object.get("value") {
+                Some(_) => (
+                    text("value"),
+                    value.str_at(&["type", "text"]).map(str::to_owned),
+                ),
+                None => (text("code"), text("display").or_else(|| text("text"))),
+            };
+            let system = text("system").filter(|s| !CONTACT_SYSTEMS.contains(&s.as_str()));
+            if code.is_some() || shown.is_some() || system.is_some() {
+                found(Token {
+                    system,
+                    code,
+                    text: shown,
+                    implied: false,
+                });
+            }
+        }
+        Json::Null | Json::Array(_) => {}
+    }
+}
+
+impl Token {
+    pub(in crate::search) fn post(&self, sink: &mut Sink) {
+        if let Some(code) = &self.code {
+            sink.put('=', &[code]);
+            if let Some(system) = &self.system {
+                sink.put('=', &[system, "|", code]);
+            }
+        }
+        if let Some(system) = &self.system {
+            sink.put('@', &[system]);
+        }
+    }
+}
+
+impl TokenTest {
+    pub(in crate::search) fn parse(text: &str, by_text: bool) -> TokenTest {
+        if by_text {
+            return TokenTest::Text(fold(&unescape(text)));
+        }
+        let parts = split(text, '|');
+        match parts.as_slice() {
+            ["", code] => TokenTest::Bare(unescape(code)),
+            [system, ""] => TokenTest::System(unescape(system)),
+            [system, code] => TokenTest::Coded(unescape(system), unescape(code)),
+            _ => TokenTest::Code(unescape(text)),
+        }
+    }
+
+    pub(in crate::search) fn matches(&self, token: &Token) -> bool {
+        let is = |value: &Option<String>, asked: &str| value.as_deref() == Some(asked);
+        match self {
+            TokenTest::Code(code) => is(&token.code, code),
+            TokenTest::Coded(system, code) => is(&token.code, code) && is(&token.system, system),
+            TokenTest::Bare(code) => {
+                is(&token.code, code) && (token.implied || token.system.is_none())
+            }
+            TokenTest::System(system) => is(&token.system, system),
+            TokenTest::Text(asked) => {
+                let shown = token.text.as_deref().map(fold);
+                shown.is_some_and(|shown| starts_a_word(&shown, asked))
+            }
+        }
+    }
+
+    /// Posts the one term that every match has; false when there is none.
+    pub(in crate::search) fn candidates(&self, sink: &mut Sink) -> bool {
+        match self {
+            TokenTest::Code(code) | TokenTest::Bare(code) => sink.put('=', &[code]),
+            TokenTest::Coded(system, code) => sink.put('=', &[system, "|", code]),
+            TokenTest::System(system) => sink.put('@', &[system]),
+            TokenTest::Text(_) => return false,
+        }
+        true
+    }
+}
+
+/// Does the asked text begin at a word of the shown text?
+fn starts_a_word(shown: &str, asked: &str) -> bool {
+    shown
+        .match_indices(asked)
+        .any(|(at, _)| at == 0 || shown.get(..at).is_some_and(|before| before.ends_with(' ')))
+}

@@ -1,0 +1,141 @@
+//! Laws of search: candidates never miss a match; encoding gives back what it took.
+
+use super::*;
+use crate::model::Object;
+use proptest::prelude::*;
+
+fn coding() -> impl Strategy<Value = Json> {
+    (prop::option::of("[st]"), "[abc]{1,2}").prop_map(|(system, code)| {
+        let mut coding = Object::new();
+        if let Some(system) = system {
+            coding.set("system", system.into());
+        }
+        coding.set("code", code.into());
+        Json::Object(coding)
+    })
+}
+
+fn date() -> impl Strategy<Value = String> {
+    (1880_u16..2120, 1_u8..13, 1_u8..29, 0_u8..24, 0_u8..6).prop_map(|(y, m, d, h, precision)| {
+        match precision {
+            0 => format!("{y:04}"),
+            1 => format!("{y:04}-{m:02}"),
+            2 => format!("{y:04}-{m:02}-{d:02}"),
+            3 => format!("{y:04}-{m:02}-{d:02}T{h:02}:30:00Z"),
+            _ => format!("202{}-{m:02}-{d:02}T{h:02}:30:00+03:00", y % 3),
+        }
+    })
+}
+
+fn period() -> impl Strategy<Value = Json> {
+    (prop::option::of(date()), prop::option::of(date())).prop_map(|(start, end)| {
+        let ends = [("start", start), ("end", end)];
+        Json::object(ends.into_iter().filter_map(|(k, v)| Some((k, v?.into()))))
+    })
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[aeéÉ Bb'ß]{0,9}"
+}
+
+fn reference() -> impl Strategy<Value = String> {
+    ("(Patient|Group|Device)", "[12]", 0_u8..4).prop_map(|(kind, id, form)| match form {
+        0 => format!("http://x.org/{kind}/{id}"),
+        1 => format!("{kind}/{id}/_history/1"),
+        _ => format!("{kind}/{id}"),
+    })
+}
+
+fn resource() -> impl Strategy<Value = Json> {
+    let observation = (
+        prop::collection::vec(coding(), 0..3),
+        prop_oneof![
+            date().prop_map(|d| ("effectiveDateTime", d.into())),
+            period().prop_map(|p| ("effectivePeriod", p)),
+        ],
+        reference(),
+        name(),
+    )
+        .prop_map(|(codings, effective, subject, text)| {
+            Json::object([
+                ("resourceType", "Observation".into()),
+                ("id", "1".into()),
+                ("code", Json::object([("coding", Json::array(codings))])),
+                effective,
+                ("subject", Json::object([("reference", subject.into())])),
+                ("valueString", text.into()),
+            ])
+        });
+    observation.boxed()
+}
+
+fn asked() -> impl Strategy<Value = (String, String)> {
+    let code = (
+        "code(:not|:missing)?",
+        prop_oneof!["[st]?\\|?[abc]{1,2}", "[abc],[abc]", "s\\|"],
+    );
+    let when = (
+        Just("date".to_owned()),
+        ("(eq|ne|gt|lt|ge|le|sa|eb|ap)?", date()).prop_map(|(p, d)| format!("{p}{d}")),
+    );
+    let who = (
+        "(subject|patient|subject:Patient)",
+        prop_oneof![reference(), "[12]".prop_map(String::from)],
+    );
+    let text = ("value-string(:exact|:contains)?", name());
+    let gone = (
+        "(date|subject|value-string|code):missing",
+        "(true|false)".prop_map(String::from),
+    );
+    prop_oneof![
+        code.prop_map(pair),
+        when,
+        who.prop_map(pair),
+        text.prop_map(pair),
+        gone.prop_map(pair)
+    ]
+}
+
+fn pair((name, value): (String, String)) -> (String, String) {
+    (name, value)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn candidates_are_sound(
+        resource in resource(),
+        asked in prop::collection::vec(asked(), 1..3),
+        zone in prop_oneof!["UTC", "Asia/Karachi", "America/New_York"],
+    ) {
+        let zone = Zone(jiff::tz::TimeZone::get(&zone).unwrap());
+        let values = extract(&resource, &zone);
+        prop_assert_eq!(SearchValues::decode(&values.encode()), Some(values.clone()));
+        if let Ok(query) = Query::parse("Observation", &asked, Handling::Strict, &zone)
+            && query.matches(&values)
+        {
+            let terms = values.terms();
+            for group in query.candidates().all_of {
+                prop_assert!(group.iter().any(|term| terms.binary_search(term).is_ok()), "{asked:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_from_anywhere_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let values = SearchValues::decode(&bytes);
+        prop_assert!(values.is_none_or(|v| !v.encode().is_empty()));
+    }
+
+    #[test]
+    fn damaged_values_do_no_harm(resource in resource(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let zone = Zone(jiff::tz::TimeZone::UTC);
+        let mut bytes = extract(&resource, &zone).encode();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Some(values) = SearchValues::decode(&bytes) {
+            values.terms();
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Search values of one resource, and their extraction under the official expressions.
+
+use super::Zone;
+use super::definitions::{self, Kind, Parameter, TypeDefinitions};
+use super::kinds::calendar::Span;
+use super::kinds::quantity::{self, Amount};
+use super::kinds::reference::{self, Link};
+use super::kinds::token::{self, Token};
+use super::kinds::{date, string};
+use crate::model::Json;
+
+/// Everything a search may ask of one resource: per parameter its typed values. Encodes compactly;
+/// terms are derived from it alone, so an update can compare old and new without the old body.
+#[derive(Clone, Debug)]
+pub struct SearchValues {
+    pub(super) resource_type: String,
+    pub(super) id: String,
+    pub(super) definitions: Option<&'static TypeDefinitions>,
+    /// Index of the parameter in the definitions, and its values; sorted by index, none empty.
+    pub(super) found: Vec<(u16, Vec<Value>)>,
+}
+
+/// One value of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Token(Token),
+    Text(String),
+    Reference(Link),
+    Date(Span),
+    Uri(String),
+    Amount(Amount),
+}
+
+impl PartialEq for SearchValues {
+    fn eq(&self, other: &SearchValues) -> bool {
+        self.resource_type == other.resource_type
+            && self.id == other.id
+            && self.found == other.found
+    }
+}
+
+impl SearchValues {
+    pub(super) fn extract(resource: &Json, zone: &Zone) -> SearchValues {
+        let resource_type = resource.resource_type().unwrap_or_default();
+        let definitions = definitions::of_type(resource_type);
+        let parameters = definitions.map_or(&[][..], |d| &d.parameters);
+        let found = (0_u16..)
+            .zip(parameters)
+            .map(|(index, parameter)| (index, values_of(parameter, resource, zone)))
+            .filter(|(_, values)| !values.is_empty())
+            .collect();
+        SearchValues {
+            resource_type: resource_type.to_owned(),
+            id: resource.id().unwrap_or_default().to_owned(),
+            definitions,
+            found,
+        }
+    }
+
+    pub(super) fn resource_type(&self) -> &str {
+        &self.resource_type
+    }
+
+    pub(super) fn of_index(&self, index: u16) -> &[Value] {
+        match self.found.binary_search_by_key(&index, |(i, _)| *i) {
+            Ok(at) => self.found.get(at).map_or(&[], |(_, values)| values),
+            Err(_) => &[],
+        }
+    }
+
+    /// Makes this the only value of a parameter.
+    pub(super) fn replace(&mut self, parameter: &str, value: Value) {
+        let Some((index, _)) = self.definitions.and_then(|d| d.find(parameter)) else {
+            return;
+        };
+        match self.found.binary_search_by_key(&index, |(i, _)| *i) {
+            Ok(at) => {
+                if let Some((_, values)) = self.found.get_mut(at) {
+                    *values = vec![value];
+                }
+            }
+            Err(at) => self.found.insert(at, (index, vec![value])),
+        }
+    }
+
+    /// The parameters that have values.
+    pub(super) fn by_parameter(&self) -> impl Iterator<Item = (&'static Parameter, &[Value])> {
+        let parameters = self.definitions.map_or(&[][..], |d| &d.parameters);
+        self.found
+            .iter()
+            .filter_map(|(index, values)| Some((parameters.get(usize::from(*index))?, &**values)))
+    }
+
+    /// Literal targets (`Type`, `id`) of a reference parameter, for `_include`.
+    pub fn references(&self, parameter: &str) -> Vec<(String, String)> {
+        let index = self.definitions.and_then(|d| d.find(parameter));
+        let mut targets: Vec<(String, String)> = index
+            .map_or(&[][..], |(index, _)| self.of_index(index))
+            .iter()
+            .filter_map(|value| match value {
+                Value::Reference(link) => link.local(),
+                _ => None,
+            })
+            .map(|(resource_type, id)| (resource_type.to_owned(), id.to_owned()))
+            .collect();
+        targets.dedup();
+        targets
+    }
+}
+
+fn values_of(parameter: &Parameter, resource: &Json, zone: &Zone) -> Vec<Value> {
+    let mut values = Vec::new();
+    for path in &parameter.paths {
+        let system = path.system.as_deref();
+        path.visit(resource, &mut |node| {
+            collect(parameter.kind, node, system, zone, &mut values);
+        });
+    }
+    values
+}
+
+fn collect(kind: Kind, node: &Json, system: Option<&str>, zone: &Zone, values: &mut Vec<Value>) {
+    match kind {
+        Kind::Token => token::collect(node, system, &mut |v| values.push(Value::Token(v))),
+        Kind::Text => string::collect(node, &mut |v| values.push(Value::Text(v))),
+        Kind::Reference => reference::collect(node, &mut |v| values.push(Value::Reference(v))),
+        Kind::Date => date::collect(node, zone, &mut |v| values.push(Value::Date(v))),
+        Kind::Uri => values.extend(node.as_str().map(|text| Value::Uri(text.to_owned()))),
+        Kind::Number | Kind::Quantity => {
+            quantity::collect(node, &mut |v| values.push(Value::Amount(v)));
+        }
+        Kind::Unsupported => {}
+    }
+}
