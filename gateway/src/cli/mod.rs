@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Answers go to stdout, everything else to stderr.
 
+mod remote;
 mod serve;
 mod token;
 
@@ -47,10 +48,10 @@ enum Command {
 #[derive(Args, Clone, Debug, Default)]
 pub struct PlaceArgs {
     /// Folder of the store; its key is kept beside it [default: wayside-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub data: Option<PathBuf>,
     /// Settings; examples/wayside.toml documents every key
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
 

@@ -1,17 +1,29 @@
 //! `wayside token`: works on the data folder of a stopped gateway, and asks a running one over HTTP.
 
+use super::remote::Remote;
 use super::{CliError, Exit, PlaceArgs, say};
 use crate::app::{self, StartError};
 use crate::clock::{Clock, format_instant};
 use crate::config::Config;
+use crate::http::admin::{MadeToken, NewToken};
 use crate::http::tokens::{self, Role, Token};
 use clap::{Args, Subcommand};
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::path::PathBuf;
 use store::{Store, StoreError};
 
 #[derive(Args, Debug)]
 pub(super) struct TokenArgs {
     #[command(flatten)]
     place: PlaceArgs,
+    /// Base URL of the running gateway, as its `ready` line shows it [default: the configured
+    /// address]
+    #[arg(long, value_name = "URL", global = true)]
+    url: Option<String>,
+    /// Administrator's token for a running gateway [default: the one made at the first start]
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: TokenCommand,
 }
@@ -47,13 +59,18 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 pub(super) fn run(args: TokenArgs) -> Result<Exit, CliError> {
     let config = args.place.load()?;
     let clock = Clock::system(0);
-    let desk = Desk::open(&config, &clock)?;
+    let desk = Desk::open(&args, &config, &clock)?;
     match args.command {
         TokenCommand::Create(create) => {
             let expires_ms = create
                 .expires
                 .map(|days| clock.now_ms() + i64::from(days) * DAY_MS);
-            say(&desk.create(&create.name, create.role, expires_ms)?);
+            let CreateArgs { name, role, .. } = create;
+            say(&desk.create(NewToken {
+                name,
+                role,
+                expires_ms,
+            })?);
         }
         TokenCommand::List => desk.list()?.iter().for_each(|token| say(&line_of(token))),
         TokenCommand::Revoke { name } => desk.revoke(&name)?,
@@ -68,49 +85,79 @@ fn line_of(token: &Token) -> String {
     format!("{}\t{role}\t{created}\t{expires}", token.name)
 }
 
-/// Where tokens are changed.
-struct Desk {
-    store: Store,
-    clock: Clock,
+/// Where tokens are changed: the folder itself, or the gateway that holds it.
+enum Desk {
+    Folder(Store, Clock),
+    Running(Remote),
 }
 
 impl Desk {
-    fn open(config: &Config, clock: &Clock) -> Result<Desk, CliError> {
+    fn open(args: &TokenArgs, config: &Config, clock: &Clock) -> Result<Desk, CliError> {
+        let remote = || Remote::new(config, args.url.as_deref(), args.token_file.as_ref());
+        if args.url.is_some() {
+            return Ok(Desk::Running(remote()?));
+        }
         match app::open_store(config) {
-            Ok(store) => Ok(Desk {
-                store,
-                clock: clock.clone(),
-            }),
-            Err(StartError::Store(StoreError::Locked)) => {
-                Err(CliError::failed(StoreError::Locked.to_string()))
-            }
+            Ok(store) => Ok(Desk::Folder(store, clock.clone())),
+            Err(StartError::Store(StoreError::Locked)) => Ok(Desk::Running(remote()?)),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn create(&self, name: &str, role: Role, expires_ms: Option<i64>) -> Result<String, CliError> {
-        let secret = tokens::make_secret();
-        let token = Token {
-            name: name.to_owned(),
-            role,
-            created_ms: self.clock.now_ms(),
-            expires_ms,
-        };
-        tokens::create(&self.store, &secret, token)?;
-        Ok(secret)
+    /// Gives the secret.
+    fn create(&self, new: NewToken) -> Result<String, CliError> {
+        match self {
+            Desk::Folder(store, clock) => {
+                let secret = tokens::make_secret();
+                let token = Token {
+                    name: new.name,
+                    role: new.role,
+                    created_ms: clock.now_ms(),
+                    expires_ms: new.expires_ms,
+                };
+                tokens::create(store, &secret, token)?;
+                Ok(secret)
+            }
+            Desk::Running(remote) => {
+                let body = serde_json::to_vec(&new).map_err(|e| unreadable(&e))?;
+                let answer = remote.ask(Method::POST, "/admin/tokens", body)?;
+                let made: MadeToken =
+                    serde_json::from_slice(&answer).map_err(|e| unreadable(&e))?;
+                Ok(made.token)
+            }
+        }
     }
 
+    /// By name.
     fn list(&self) -> Result<Vec<Token>, CliError> {
-        let snapshot = self.store.snapshot()?;
-        let mut tokens: Vec<Token> = tokens::list(&snapshot.view())?
-            .into_iter()
-            .map(|(_, token)| token)
-            .collect();
-        tokens.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(tokens)
+        match self {
+            Desk::Folder(store, _) => {
+                let listed = tokens::list(&store.snapshot()?.view())?.into_iter();
+                let mut tokens: Vec<Token> = listed.map(|(_, token)| token).collect();
+                tokens.sort_by(|a, b| a.name.cmp(&b.name));
+                Ok(tokens)
+            }
+            Desk::Running(remote) => {
+                let answer = remote.ask(Method::GET, "/admin/tokens", Vec::new())?;
+                serde_json::from_slice(&answer).map_err(|e| unreadable(&e))
+            }
+        }
     }
 
     fn revoke(&self, name: &str) -> Result<(), CliError> {
-        Ok(tokens::revoke(&self.store, name)?)
+        match self {
+            Desk::Folder(store, _) => Ok(tokens::revoke(store, name)?),
+            Desk::Running(remote) => {
+                let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+                let path = format!("/admin/tokens/{name}");
+                remote.ask(Method::DELETE, &path, Vec::new()).map(drop)
+            }
+        }
     }
+}
+
+fn unreadable(error: &serde_json::Error) -> CliError {
+    CliError::failed(format!(
+        "E-CLI-7: the gateway's answer cannot be read: {error}; use the same release for both"
+    ))
 }

@@ -205,10 +205,16 @@ fn check_accept(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 fn is_acceptable(range: &str) -> bool {
-    let refused = |parameter: &str| matches!(parameter.trim(), "q=0" | "q=0.0" | "q=0.00");
-    let is_wanted = !range.split(';').skip(1).any(refused);
-    let kind = range.split(';').next().unwrap_or_default().trim();
-    is_wanted && (matches!(kind, "*/*" | "application/*" | "") || is_json(range.trim()))
+    let mut parts = range.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let is_offered = matches!(kind, "*/*" | "application/*" | "") || is_json(range.trim());
+    is_offered && !parts.any(is_refusal)
+}
+
+/// `q=0`: not acceptable (RFC 9110 12.4.2).
+fn is_refusal(parameter: &str) -> bool {
+    let quality = parameter.trim().strip_prefix("q=");
+    quality.is_some_and(|quality| quality.chars().all(|c| c == '0' || c == '.'))
 }
 
 fn is_json(text: &str) -> bool {
@@ -233,7 +239,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         .unwrap_or_default();
     let mut codings = text.split(',').map(str::trim);
     codings.any(|coding| match coding.split_once(';') {
-        Some((name, quality)) => name.trim() == "gzip" && !quality.trim().starts_with("q=0"),
+        Some((name, quality)) => name.trim() == "gzip" && !is_refusal(quality),
         None => coding == "gzip",
     })
 }

@@ -80,7 +80,13 @@ pub fn start_logging(is_json: bool, level: &str) -> Result<(), String> {
     } else {
         builder.with_target(false).try_init()
     };
-    started.map_err(|e| format!("E-CONFIG-5: logging cannot start: {e}"))
+    started.map_err(|e| format!("E-CONFIG-5: logging cannot start: {e}"))?;
+    std::panic::set_hook(Box::new(|panic| {
+        // The place only: the message might quote what a request brought.
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "an invariant broke");
+    }));
+    Ok(())
 }
 
 #[cfg(test)]
