@@ -10,6 +10,7 @@ pub use happening::Happening;
 use happening::Counters;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Cheap to clone; all clones count together.
@@ -78,7 +79,8 @@ pub fn start_logging(is_json: bool, level: &str) -> Result<(), String> {
     let started = if is_json {
         builder.json().flatten_event(true).try_init()
     } else {
-        builder.with_target(false).try_init()
+        let is_terminal = std::io::stderr().is_terminal();
+        builder.with_target(false).with_ansi(is_terminal).try_init()
     };
     started.map_err(|e| format!("E-CONFIG-5: logging cannot start: {e}"))?;
     std::panic::set_hook(Box::new(|panic| {
