@@ -3,6 +3,7 @@
 
 use super::policy::{self, Class};
 use crate::model::{Json, Object};
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 /// A resource cut into its elements. An element is a key with its `_` companion, and all spellings
@@ -114,6 +115,28 @@ pub(super) fn is_same_resource(a: &Json, b: &Json) -> bool {
         matches!(policy::row(&kind, name).class, Class::Ignored) && name.starts_with("meta.")
             || is_same_element((&kind, name), a.get(name), b.get(name))
     })
+}
+
+/// Alike for all resources that are the same to the policy.
+pub(super) fn digest(resource: &Json) -> [u8; 32] {
+    let kind = policy::kind_of(resource, resource);
+    let parts = Parts::of(resource);
+    let mut names: Vec<&str> = parts.names().collect();
+    names.sort_unstable();
+    let mut hash = Sha256::new();
+    for name in names {
+        let is_set = match policy::row(&kind, name).class {
+            Class::Ignored if name.starts_with("meta.") => continue,
+            Class::List(_) => true,
+            _ => false,
+        };
+        let mut text = String::new();
+        if let Some(value) = parts.value(name) {
+            write_canonical(&value, is_set, &mut text);
+        }
+        hash.update(format!("{name:?}:{text},"));
+    }
+    hash.finalize().into()
 }
 
 /// One text for all spellings of a value.
@@ -306,6 +329,37 @@ mod tests {
         ];
         for (a, b, same) in cases {
             assert_eq!(canonical_number(a) == canonical_number(b), same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn one_digest_for_one_content() {
+        let cases = [
+            (
+                "{'resourceType':'Patient','active':true,'id':'a'}",
+                "{'id':'a','resourceType':'Patient','meta':{'versionId':'3'},'active':true}",
+                true,
+            ),
+            (
+                "{'resourceType':'Patient','telecom':[{'value':'1'},{'value':'2'}]}",
+                "{'resourceType':'Patient','telecom':[{'value':'2'},{'value':'1'}]}",
+                true,
+            ),
+            (
+                "{'resourceType':'Observation','valueDecimal':1.10}",
+                "{'resourceType':'Observation','valueDecimal':1.1}",
+                true,
+            ),
+            (
+                "{'resourceType':'Patient','active':true}",
+                "{'resourceType':'Patient','active':false}",
+                false,
+            ),
+        ];
+        for (a, b, same) in cases {
+            let [a, b] = [a, b].map(crate::conflict::cases::json);
+            assert_eq!(digest(&a) == digest(&b), same);
+            assert_eq!(is_same_resource(&a, &b), same);
         }
     }
 

@@ -113,6 +113,11 @@ pub fn is_same_content(a: &Json, b: &Json) -> bool {
     diff::is_same_resource(a, b)
 }
 
+/// SHA-256 over the content, alike for all resources of the same content.
+pub fn digest(resource: &Json) -> [u8; 32] {
+    diff::digest(resource)
+}
+
 /// Three values of one thing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sides<T> {

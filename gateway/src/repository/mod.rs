@@ -17,7 +17,7 @@ mod write;
 pub use apply::{Applied, Incoming};
 pub use identify::Identified;
 pub use read::{HistoryPage, VersionInfo};
-pub use review::{ReviewDecision, ReviewView};
+pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
 pub use search::{Cursor, SearchPage, SearchRequest};
 pub use write::{Actor, Transaction, Write, Written, WrittenKind};
 

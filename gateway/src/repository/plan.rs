@@ -92,6 +92,11 @@ impl<'p, 't> Plan<'p, 't> {
         &self.inner.zone
     }
 
+    /// The time of this transaction, in milliseconds.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
     /// The head before this transaction.
     pub(super) fn head(&self, key: &ResourceKey) -> Result<Option<Head>, StoreError> {
         self.view.head(key)
