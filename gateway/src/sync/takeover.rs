@@ -125,13 +125,23 @@ fn leaves(settings: &TargetSettings, stored: &StoredVersion) -> bool {
     is_selected && !is_bookkeeping(resource_type, &stored.body)
 }
 
-/// This site's own books: its audit, and the Tasks of its reviews.
+/// This site's own books: its audit, the Tasks of its reviews, and what tells how a version came out
+/// of a conflict (it names version numbers that only this site knows).
 pub(super) fn is_bookkeeping(resource_type: &str, body: &[u8]) -> bool {
+    let is = |check: fn(&Json) -> bool| {
+        model::parse(body, Limits::default()).is_ok_and(|resource| check(&resource))
+    };
     match resource_type {
         "AuditEvent" => true,
-        "Task" => model::parse(body, Limits::default()).is_ok_and(|task| is_review(&task)),
+        "Task" => is(is_review),
+        "Provenance" => is(is_of_conflict),
         _ => false,
     }
+}
+
+fn is_of_conflict(provenance: &Json) -> bool {
+    let code = provenance.str_at(&["activity", "coding", "code"]);
+    matches!(code, Some("conflict-merge" | "conflict-decision"))
 }
 
 fn is_review(task: &Json) -> bool {
