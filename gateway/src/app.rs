@@ -15,13 +15,14 @@ use crate::http::tokens::{self, Role, Token};
 use crate::keys::{self, KeyError, Places};
 use crate::repository::Repository;
 use crate::sync::{self, TargetSettings};
-use crate::telemetry::{Gauges, Happening, Telemetry};
+use crate::telemetry::{Gauges, Happening, TargetGauges, Telemetry};
 use fhir_mapping::search::Zone;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::{OpenOptions, Seq, Store, StoreError, Table};
+use store::{CommitError, OpenOptions, Seq, Store, StoreError, Table, View, WriteSet};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -82,6 +83,7 @@ pub struct Gateway {
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
 const BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(15);
 const BODY_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+const PROBE_INTERVAL_MS: i64 = 1000;
 /// Counting for gauges stops here.
 const GAUGE_MAX: usize = 1_000_000;
 /// Changes looked at for the highest hybrid time given before.
@@ -287,12 +289,19 @@ impl Starting<'_> {
         let http = &self.config.http;
         let repository = self.repository.clone();
         let (store, clock) = (repository.store().clone(), repository.clock().clone());
-        let (sampled, probed) = (store.clone(), store.clone());
+        let (sampled, probed) = (repository.clone(), store.clone());
         let (permits, connections_max) = (Arc::clone(permits), http.connections_max);
+        let names = self
+            .config
+            .targets
+            .iter()
+            .map(|target| target.name.clone())
+            .collect();
         let sample = move || {
             let open = connections_max.saturating_sub(permits.available_permits());
-            gauges(&sampled, open).unwrap_or_default()
+            gauges(&sampled, open, &names).unwrap_or_default()
         };
+        let probe = Probe::new(probed, clock.clone());
         Ok(Front {
             surface: Surface {
                 repository,
@@ -314,7 +323,7 @@ impl Starting<'_> {
                 is_loopback: http.listen.ip().is_loopback(),
             },
             sample: Arc::new(sample),
-            is_ready: Arc::new(move || probed.snapshot().is_ok()),
+            is_ready: Arc::new(move || probe.is_ready()),
         })
     }
 
@@ -327,16 +336,63 @@ impl Starting<'_> {
     }
 }
 
-fn gauges(store: &Store, connections: usize) -> Result<Gauges, StoreError> {
+/// Asks the store whether it takes writes, by a commit of nothing; once a second at most.
+struct Probe {
+    store: Store,
+    clock: Clock,
+    last: Mutex<Option<(i64, bool)>>,
+}
+
+impl Probe {
+    fn new(store: Store, clock: Clock) -> Probe {
+        let last = Mutex::new(None);
+        Probe { store, clock, last }
+    }
+
+    fn is_ready(&self) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ms = self.clock.now_ms();
+        if let Some((at_ms, is_ready)) = *last
+            && (0..PROBE_INTERVAL_MS).contains(&(now_ms - at_ms))
+        {
+            return is_ready;
+        }
+        let nothing = |_: &View<'_>| Ok::<_, Infallible>((WriteSet::default(), ()));
+        let committed = tokio::task::block_in_place(|| self.store.commit(nothing));
+        // A full queue is a busy store, not a broken one.
+        let is_ready = matches!(committed, Ok(_) | Err(CommitError::Store(StoreError::Busy)));
+        *last = Some((now_ms, is_ready));
+        is_ready
+    }
+}
+
+fn gauges(
+    repository: &Repository,
+    connections: usize,
+    targets: &Vec<String>,
+) -> Result<Gauges, Failure> {
+    let store = repository.store();
+    let stats = store.stats()?;
     let snapshot = store.snapshot()?;
     let view = snapshot.view();
     let count = |table| Ok::<_, StoreError>(wide(view.count_rows(table, &[], GAUGE_MAX)?));
+    let target = |(number, name): (u16, &String)| {
+        let backlog = sync::backlog(repository, number, GAUGE_MAX)?;
+        Ok::<_, Failure>(TargetGauges {
+            name: name.clone(),
+            waiting: wide(backlog.deliveries),
+            parked: 0,
+        })
+    };
     Ok(Gauges {
-        last_seq: view.last_seq()?.0,
+        last_seq: stats.last_seq.0,
+        resources: stats.resources,
+        store_bytes: stats.file_bytes,
         connections: wide(connections),
         intake_waiting: count(Table::IntakeWaiting)?,
+        intake_held: 0,
         reviews_open: count(Table::Reviews)?,
-        ..Gauges::default()
+        targets: (1..).zip(targets).map(target).collect::<Result<_, _>>()?,
     })
 }
 
