@@ -21,6 +21,9 @@ mod transaction;
 mod update;
 mod vread;
 
+#[cfg(test)]
+mod tests;
+
 use super::exchange::{Answer, Exchange};
 use super::route::Interaction;
 use crate::failure::{Category, Failure};

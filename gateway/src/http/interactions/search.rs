@@ -41,8 +41,9 @@ fn request(
         .cloned()
         .partition(|(name, _)| name == AFTER);
     let handling = preconditions::handling(&exchange.headers);
-    let query = Query::parse(resource_type, &pairs, handling, surface.repository.zone())
+    let mut query = Query::parse(resource_type, &pairs, handling, surface.repository.zone())
         .map_err(|issues| Failure::of(Category::Incorrect, issues))?;
+    query.localize(&exchange.base_url);
     let self_link = query.self_link();
     let after = cursors
         .last()
