@@ -1,4 +1,5 @@
-//! A batch: each entry by itself, in the order given; one that fails harms no other.
+//! A batch: each entry by itself; one that fails harms no other. Entries take effect in the order
+//! given, but neighbouring writes to different resources run together and share a commit's sync.
 //! <https://hl7.org/fhir/R4/http.html#batch>
 
 use super::bundle_text::BundleText;
@@ -8,41 +9,119 @@ use crate::failure::{Category, Failure};
 use crate::http::exchange::{Answer, Exchange};
 use crate::http::route::Interaction;
 use fhir_mapping::model::IssueCode;
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use tokio::task::JoinSet;
+
+/// Writes that run together at most.
+const TOGETHER_MAX: usize = 64;
 
 pub(super) async fn answer(
     surface: &Surface,
     exchange: &Exchange,
     entries: Vec<Result<Entry, Failure>>,
 ) -> Result<Answer, Failure> {
-    let with_written = preconditions::prefers(&exchange.headers, "return=representation");
-    let mut bundle = BundleText::new("batch-response", None, &[]);
+    let count = entries.len();
+    let mut batch = Batch {
+        with_written: preconditions::prefers(&exchange.headers, "return=representation"),
+        running: JoinSet::new(),
+        busy: HashSet::new(),
+        answers: HashMap::with_capacity(count),
+    };
     for (index, entry) in entries.into_iter().enumerate() {
-        let answer = match entry {
-            Ok(entry) => run_entry(surface, exchange, (entry, with_written)).await,
-            Err(failure) => Err(failure),
-        };
-        let answer =
-            answer.unwrap_or_else(|failure| EntryAnswer::of_failure(&located(failure, index)));
+        match entry {
+            Ok(entry) => batch.start(surface, exchange, entry).await,
+            Err(failure) => batch.fail(index, failure),
+        }
+    }
+    batch.finish_running().await;
+    let mut bundle = BundleText::new("batch-response", None, &[]);
+    for index in 0..count {
+        let answer = batch.answers.remove(&index);
+        let answer = answer.unwrap_or_else(|| EntryAnswer::of_failure(&located(stopped(), index)));
         bundle.push(None, &answer.resource, &[("response", answer.response)]);
     }
     Ok(answers::body(bundle.finish()))
 }
 
-async fn run_entry(
-    surface: &Surface,
-    outer: &Exchange,
-    (entry, with_written): (Entry, bool),
-) -> Result<EntryAnswer, Failure> {
-    if entry.interaction == Interaction::Bundle {
-        let text = "a Bundle inside a Bundle is not run";
-        return Err(Failure::new(
-            Category::Incorrect,
-            "E-BATCH-1",
-            IssueCode::NotSupported,
-            text,
-        ));
+/// A batch under way.
+struct Batch {
+    with_written: bool,
+    running: JoinSet<(usize, Result<EntryAnswer, Failure>)>,
+    /// `Type/id` that running entries write.
+    busy: HashSet<String>,
+    answers: HashMap<usize, EntryAnswer>,
+}
+
+impl Batch {
+    async fn start(&mut self, surface: &Surface, outer: &Exchange, entry: Entry) {
+        let index = entry.index;
+        if matches!(entry.interaction, Interaction::Bundle) {
+            return self.fail(index, nested());
+        }
+        let written = match &entry.interaction {
+            Interaction::Create { .. } => Some(String::new()),
+            Interaction::Update { resource_type, id }
+            | Interaction::Delete { resource_type, id } => Some(format!("{resource_type}/{id}")),
+            _ => None,
+        };
+        let is_free = written.as_ref().is_some_and(|key| !self.busy.contains(key));
+        if !is_free || self.running.len() >= TOGETHER_MAX {
+            self.finish_running().await;
+        }
+        let with_resource = self.with_written || written.is_none();
+        let (surface, base_url) = (surface.clone(), outer.base_url.clone());
+        let exchange = entry.exchange(outer);
+        self.running.spawn(async move {
+            let answer = boxed(surface, exchange).await;
+            (
+                index,
+                answer.map(|answer| EntryAnswer::of_answer(answer, &base_url, with_resource)),
+            )
+        });
+        match written {
+            Some(key) if key.is_empty() => {}
+            Some(key) => drop(self.busy.insert(key)),
+            None => self.finish_running().await,
+        }
     }
-    let with_resource = with_written || !entry.interaction.is_write();
-    let answer = Box::pin(run(surface, entry.exchange(outer))).await?;
-    Ok(EntryAnswer::of_answer(answer, with_resource))
+
+    async fn finish_running(&mut self) {
+        while let Some(ended) = self.running.join_next().await {
+            match ended {
+                Ok((index, Ok(answer))) => drop(self.answers.insert(index, answer)),
+                Ok((index, Err(failure))) => self.fail(index, failure),
+                // A panic is this entry's fault alone: it gets the answer of `stopped`.
+                Err(_panicked) => {}
+            }
+        }
+        self.busy.clear();
+    }
+
+    fn fail(&mut self, index: usize, failure: Failure) {
+        let answer = EntryAnswer::of_failure(&located(failure, index));
+        self.answers.insert(index, answer);
+    }
+}
+
+/// Named, since a Bundle runs interactions and is one itself.
+type Running = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+fn boxed(surface: Surface, exchange: Exchange) -> Running {
+    Box::pin(async move { run(&surface, exchange).await })
+}
+
+fn nested() -> Failure {
+    let text = "a Bundle inside a Bundle is not run";
+    Failure::new(
+        Category::Incorrect,
+        "E-BATCH-1",
+        IssueCode::NotSupported,
+        text,
+    )
+}
+
+fn stopped() -> Failure {
+    let text = "this entry stopped unexpectedly; report it with what was sent";
+    Failure::new(Category::Fault, "E-BATCH-2", IssueCode::Exception, text)
 }

@@ -140,12 +140,15 @@ impl Entry {
 }
 
 impl EntryAnswer {
-    pub(super) fn of_answer(answer: Answer, with_resource: bool) -> EntryAnswer {
+    /// Locations are relative to the base, as a transaction has them.
+    pub(super) fn of_answer(answer: Answer, base_url: &str, with_resource: bool) -> EntryAnswer {
         let mut response = vec![("status", status_text(answer.status).into())];
         for (element, name) in [("location", header::LOCATION), ("etag", header::ETAG)] {
             let value = answer.headers.iter().find(|(n, _)| *n == name);
             let text = value.and_then(|(_, value)| value.to_str().ok());
-            response.extend(text.map(|text| (element, text.into())));
+            let relative = text.map(|text| text.strip_prefix(base_url).unwrap_or(text));
+            let relative = relative.map(|text| text.trim_start_matches('/'));
+            response.extend(relative.map(|text| (element, text.into())));
         }
         EntryAnswer {
             resource: if with_resource {

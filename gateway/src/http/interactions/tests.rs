@@ -513,7 +513,7 @@ async fn a_transaction_is_all_or_nothing() {
             "Bundle.entry[1].request",
         ),
         (
-            vec![good(), entry("POST", "", "", "")],
+            vec![good(), entry("POST", "/", "", "")],
             400,
             "E-TX-1",
             "Bundle.entry[1]",

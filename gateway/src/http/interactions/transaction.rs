@@ -45,7 +45,7 @@ pub(super) async fn answer(
         // Committed already: a read that fails is told in its own entry.
         let read = Box::pin(run(surface, entry.exchange(exchange))).await;
         let answer = match read {
-            Ok(answer) => EntryAnswer::of_answer(answer, true),
+            Ok(answer) => EntryAnswer::of_answer(answer, &exchange.base_url, true),
             Err(failure) => EntryAnswer::of_failure(&located(failure, index)),
         };
         by_index.insert(index, answer);
