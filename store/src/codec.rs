@@ -251,3 +251,121 @@ impl<'a> Input<'a> {
         self.0.is_empty().then_some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn origin() -> impl Strategy<Value = Origin> {
+        let kind = prop_oneof![
+            Just(OriginKind::Client),
+            Just(OriginKind::Device),
+            Just(OriginKind::Target),
+            Just(OriginKind::Reviewer)
+        ];
+        (kind, any::<u16>()).prop_map(|(kind, number)| Origin { kind, number })
+    }
+
+    fn head() -> impl Strategy<Value = HeadRow> {
+        let flags = (any::<bool>(), any::<bool>());
+        let numbers = (
+            any::<u64>(),
+            any::<u64>(),
+            any::<u64>(),
+            any::<i64>(),
+            any::<u64>(),
+        );
+        (any::<[u8; 16]>(), flags, numbers).prop_map(|(blinded_key, flags, numbers)| HeadRow {
+            blinded_key,
+            head: Head {
+                rid: Rid(5),
+                version: VersionId(numbers.0),
+                newest: VersionId(numbers.1),
+                seq: Seq(numbers.2),
+                deleted: flags.0,
+                review_open: flags.1,
+                time_ms: numbers.3,
+                hlc: numbers.4,
+            },
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn heads_come_back(row in head()) {
+            prop_assert_eq!(decode_head(Rid(5), &encode_head(&row)), Some(row));
+        }
+
+        #[test]
+        fn changes_come_back(
+            rid: u64, version: u64, hlc: u64, origin in origin(), deleted: bool, became_head: bool,
+        ) {
+            for urgency in [Urgency::Urgent, Urgency::Clinical, Urgency::Routine, Urgency::Bulk] {
+                let change = Change {
+                    seq: Seq(9), rid: Rid(rid), version: VersionId(version), origin, hlc, urgency,
+                    deleted, became_head,
+                };
+                prop_assert_eq!(decode_change(Seq(9), &encode_change(&change)), Some(change));
+            }
+        }
+
+        #[test]
+        fn versions_come_back(
+            names: (String, String), seq: u64, time_ms: i64, hlc: u64, origin in origin(), flags: (bool, bool),
+        ) {
+            let version = StoredVersion {
+                key: ResourceKey { resource_type: names.0, id: names.1 },
+                rid: Rid(1), version: VersionId(2), seq: Seq(seq), deleted: flags.0,
+                was_head: flags.1, time_ms, hlc, origin, body: Vec::new(),
+            };
+            let mut bytes = encode_version(&version);
+            let body_at = bytes.len();
+            bytes.extend_from_slice(b"body");
+            let decoded = decode_version(Rid(1), VersionId(2), &bytes);
+            prop_assert_eq!(decoded, Some((version, body_at)));
+        }
+
+        #[test]
+        fn keys_sort_as_their_numbers(a: (u64, u64), b: (u64, u64)) {
+            let key = |n: (u64, u64)| version_key(Rid(n.0), VersionId(n.1));
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            prop_assert_eq!(version_of_key(&key(a)), Some((Rid(a.0), VersionId(a.1))));
+            prop_assert_eq!(number_key(a.0).cmp(&number_key(b.0)), a.0.cmp(&b.0));
+            prop_assert_eq!(number_of_key(&number_key(a.0)), Some(a.0));
+        }
+
+        #[test]
+        fn any_bytes_decode_or_not_but_never_panic(bytes: Vec<u8>) {
+            let all = (
+                decode_head(Rid(1), &bytes).is_some(),
+                decode_change(Seq(1), &bytes).is_some(),
+                decode_version(Rid(1), VersionId(1), &bytes).is_some(),
+            );
+            prop_assert!(bytes.len() >= 5 || all == (false, false, false));
+        }
+    }
+
+    #[test]
+    fn numbers_have_one_length_and_a_limit() {
+        let check = |bytes: &[u8], expected: Option<u64>| {
+            assert_eq!(Input(bytes).number(), expected, "{bytes:02x?}");
+        };
+        check(&[0x00], Some(0));
+        check(&[0x7f], Some(127));
+        check(&[0x80, 0x01], Some(128));
+        check(&[0x80], None);
+        check(&[], None);
+        check(&[0xff; 10], None);
+        check(
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+            Some(u64::MAX),
+        );
+        check(
+            &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02],
+            None,
+        );
+    }
+}

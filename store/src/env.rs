@@ -27,6 +27,8 @@ const MAP_GRAIN: usize = 65_536;
 /// One step of growth is the present size, within these bounds.
 const GROWTH_BYTES_MIN: usize = 16 << 20;
 const GROWTH_BYTES_MAX: usize = 16 << 30;
+/// Shorter values never leave their page, whatever its size.
+const VALUE_BYTES_IN_PAGE: usize = 512;
 /// Growing waits for open snapshots this long: 300 times 100 ms.
 const GROWTH_WAITS: u32 = 300;
 const GROWTH_WAIT: Duration = Duration::from_millis(100);
@@ -66,9 +68,11 @@ impl Engine {
             folder,
             map_size(options, length.saturating_add(missing_bytes)),
         )?;
-        let databases = Databases::open(&env)?
-            .ok_or_else(|| datafile::foreign("the data file is not that of a store"))?;
-        let (seal, blinder) = unlock(&env, &databases, keys)?;
+        let opened = read_start(&env, keys);
+        let (databases, seal, blinder) = match opened {
+            Err(StoreError::Corrupt { .. }) if missing_bytes > 0 => return Err(cut_short()),
+            other => other?,
+        };
         if missing_bytes > 0 {
             walk(&env, &databases)?;
         }
@@ -244,9 +248,25 @@ impl Drop for Extension {
     }
 }
 
-/// Visits every page that is in use; a page of zeros shows as damage.
+/// What every store starts with: its databases, its format, its keys.
+fn read_start(
+    env: &Env<WithoutTls>,
+    keys: &Keys,
+) -> Result<(Databases, Seal, Blinder), StoreError> {
+    let databases = Databases::open(env)?
+        .ok_or_else(|| datafile::foreign("the data file is not that of a store"))?;
+    let (seal, blinder) = unlock(env, &databases, keys)?;
+    Ok((databases, seal, blinder))
+}
+
+fn cut_short() -> StoreError {
+    datafile::foreign("the data file is cut short")
+}
+
+/// Visits every page that is in use. A tree page of zeros shows as damage; a value that lost its
+/// end has zeros in the place of its tag.
 fn walk(env: &Env<WithoutTls>, databases: &Databases) -> Result<(), StoreError> {
-    let cut = |_: heed::Error| datafile::foreign("the data file is cut short");
+    let cut = |_: heed::Error| cut_short();
     let transaction = env.read_txn().map_err(cut)?;
     let all = [
         databases.meta,
@@ -262,11 +282,22 @@ fn walk(env: &Env<WithoutTls>, databases: &Databases) -> Result<(), StoreError> 
     for database in all {
         for entry in database.iter(&transaction).map_err(cut)? {
             let (_, value) = entry.map_err(cut)?;
-            if !value.is_empty() && value.iter().all(|byte| *byte == 0) {
-                return Err(datafile::foreign("the data file is cut short"));
+            let end = value
+                .last_chunk::<16>()
+                .filter(|_| value.len() > VALUE_BYTES_IN_PAGE);
+            if end == Some(&[0; 16]) {
+                return Err(cut_short());
             }
         }
     }
+    drop(transaction);
+    // Taking a page visits the list of free pages.
+    let mut transaction = env.write_txn().map_err(cut)?;
+    databases
+        .meta
+        .put(&mut transaction, b"walk", b"")
+        .map_err(cut)?;
+    transaction.abort();
     Ok(())
 }
 

@@ -90,13 +90,17 @@ impl Writer {
 
     /// Groups until the store closes.
     pub(crate) fn run(&mut self) {
+        let mut plans = 1;
         while let Some(job) = self.shared.wait_for_job() {
-            self.run_group(job);
+            if plans > 1 {
+                self.shared.gather(plans - 1);
+            }
+            plans = self.run_group(job);
         }
     }
 
-    /// Commits the first plan and all that wait behind it, and answers them.
-    pub(crate) fn run_group(&mut self, first: Box<dyn Job>) {
+    /// Commits the first plan and all that wait behind it, and answers them; how many they were.
+    pub(crate) fn run_group(&mut self, first: Box<dyn Job>) -> usize {
         let mut members = Vec::new();
         let mut next = Some(first);
         let committed = match self.readiness() {
@@ -110,8 +114,9 @@ impl Writer {
             {
                 job.answer(Err(error.clone()));
             }
-            return;
+            return 1;
         }
+        let plans = members.len();
         let wrote = |outcome: &Outcome| outcome.as_ref().ok()?.seqs.last().copied();
         let last = members
             .iter()
@@ -123,6 +128,7 @@ impl Writer {
         if let Some(last) = last {
             self.shared.tell_listeners(last);
         }
+        plans
     }
 
     /// Whether writing makes sense at all.
@@ -285,4 +291,157 @@ fn size_of(set: &WriteSet) -> usize {
         .map(|row| row.key.len() + row.value.as_ref().map_or(0, Vec::len));
     let audit = set.audit.iter().map(|body| body.len() + 128);
     versions.sum::<usize>() + rows.sum::<usize>() + audit.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Keys, OpenOptions, Origin, OriginKind, ResourceKey, Urgency, VersionId};
+    use std::sync::Mutex;
+
+    type Answers = Arc<Mutex<Vec<(u8, Outcome)>>>;
+
+    /// A plan that writes version 1 of resource `name`, or what `planned` says.
+    struct Plan {
+        name: u8,
+        planned: fn(u8) -> Planned,
+        answers: Answers,
+    }
+
+    impl Job for Plan {
+        fn plan(&mut self, _view: &View<'_>) -> Planned {
+            (self.planned)(self.name)
+        }
+
+        fn answer(self: Box<Self>, outcome: Outcome) {
+            self.answers.lock().unwrap().push((self.name, outcome));
+        }
+    }
+
+    fn version(name: u8) -> crate::NewVersion {
+        crate::NewVersion {
+            key: ResourceKey {
+                resource_type: "Patient".into(),
+                id: name.to_string(),
+            },
+            version: VersionId(1),
+            body: vec![b'{'; 3000],
+            deleted: false,
+            becomes_head: true,
+            review_open: None,
+            terms_added: Vec::new(),
+            terms_removed: Vec::new(),
+            values: Vec::new(),
+            origin: Origin {
+                kind: OriginKind::Client,
+                number: 0,
+            },
+            urgency: Urgency::Routine,
+            time_ms: 0,
+            hlc: 0,
+        }
+    }
+
+    fn writes(name: u8) -> Planned {
+        Planned::Write(WriteSet {
+            versions: vec![version(name)],
+            ..WriteSet::default()
+        })
+    }
+
+    struct Bench {
+        writer: Writer,
+        answers: Answers,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new(map_size_bytes: usize) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let random: fn(&mut [u8]) = |buffer| buffer.fill(3);
+            let options = OpenOptions {
+                folder: folder.path().to_owned(),
+                map_size_bytes,
+                queue_length_max: 100,
+                random,
+            };
+            let engine = Engine::open(
+                &options,
+                &Keys {
+                    key_encryption_key: [1; 32],
+                },
+            )
+            .unwrap();
+            let writer = Writer::new(Arc::new(Shared::new(100)), Arc::new(engine), random);
+            Self {
+                writer,
+                answers: Answers::default(),
+                _folder: folder,
+            }
+        }
+
+        fn run(&mut self, name: u8, planned: fn(u8) -> Planned) -> Outcome {
+            self.writer.run_group(Box::new(Plan {
+                name,
+                planned,
+                answers: self.answers.clone(),
+            }));
+            self.answers.lock().unwrap().pop().unwrap().1
+        }
+
+        fn resources(&self) -> u64 {
+            let transaction = self.writer.engine.env.read_txn().unwrap();
+            self.writer
+                .engine
+                .databases
+                .heads
+                .len(&transaction)
+                .unwrap()
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_answered_and_writing_resumes() {
+        let mut bench = Bench::new(1 << 24);
+        for point in [FailurePoint::ReserveGone, FailurePoint::CommitFull] {
+            bench.writer.failures.push(point);
+            let before = bench.resources();
+            assert!(
+                matches!(bench.run(1, writes), Err(StoreError::Full)),
+                "{point:?}"
+            );
+            assert_eq!(bench.resources(), before);
+        }
+        assert!(bench.run(1, writes).is_ok());
+        assert_eq!(bench.resources(), 1);
+    }
+
+    #[test]
+    fn a_failed_sync_stops_writing() {
+        let mut bench = Bench::new(1 << 24);
+        assert!(bench.run(1, writes).is_ok());
+        bench.writer.failures.push(FailurePoint::CommitSync);
+        assert!(matches!(bench.run(2, writes), Err(StoreError::Poisoned(_))));
+        assert!(matches!(bench.run(3, writes), Err(StoreError::Poisoned(_))));
+        assert_eq!(bench.resources(), 1);
+    }
+
+    #[test]
+    fn a_panic_is_answered_to_its_plan_alone() {
+        let mut bench = Bench::new(1 << 24);
+        let outcome = bench.run(1, |_| Planned::Panicked);
+        assert!(matches!(outcome, Err(StoreError::Invalid(_))));
+        assert!(bench.run(1, |_| Planned::Refused).unwrap().seqs.is_empty());
+        assert!(bench.run(1, writes).is_ok());
+    }
+
+    #[test]
+    fn a_small_map_grows_as_often_as_needed() {
+        let mut bench = Bench::new(1 << 16);
+        for name in 0..=255 {
+            assert!(bench.run(name, writes).is_ok(), "{name}");
+        }
+        assert_eq!(bench.resources(), 256);
+        assert!(bench.writer.engine.env.info().map_size > 1 << 24);
+    }
 }

@@ -4,7 +4,7 @@
 use crate::apply::chain_link;
 use crate::catalog;
 use crate::datafile;
-use crate::{AuditEntry, Change, Head, Rid, Seq, Store, StoreError, Table, VersionId, View};
+use crate::{AuditEntry, Change, Head, Rid, Seq, Store, StoreError, VersionId, View};
 
 /// Figures of a store, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct VerifyReport {
 
 const FINDINGS_KEPT: u64 = 100;
 /// Rows looked at under one snapshot, so that verifying holds back neither page reuse nor growth.
-const ROWS_A_SNAPSHOT: usize = 512;
+const ROWS_A_SNAPSHOT: u64 = 512;
 
 impl Store {
     /// Figures for metrics; cheap enough for every scrape.
@@ -120,7 +120,7 @@ impl Check<'_> {
             let snapshot = self.store.snapshot()?;
             let view = snapshot.view();
             let last = view.last_rid()?;
-            let until = Rid((after.0 + 512).min(last.0));
+            let until = Rid((after.0 + ROWS_A_SNAPSHOT).min(last.0));
             for rid in after.0 + 1..=until.0 {
                 if let Some(head) = self.opened(view.head_of(Rid(rid)))? {
                     self.head(&view, Rid(rid), head)?;
@@ -167,10 +167,7 @@ impl Check<'_> {
                 continue;
             };
             let name = format!("version {number} of resource {}", head.rid.0);
-            let Some(version) = version else {
-                self.find(catalog::VERSIONS, format!("{name} is missing"));
-                continue;
-            };
+            let Some(version) = version else { continue };
             self.report.versions += 1;
             let blinded = self.store.engine()?.blinder.key(&version.key);
             if self
@@ -199,7 +196,7 @@ impl Check<'_> {
             let snapshot = self.store.snapshot()?;
             let view = snapshot.view();
             let last = view.last_seq()?;
-            let until = Seq((after.0 + 512).min(last.0));
+            let until = Seq((after.0 + ROWS_A_SNAPSHOT).min(last.0));
             for seq in after.0 + 1..=until.0 {
                 let read = view.changes(Seq(seq - 1), 1);
                 let Some(found) = self.opened(read)? else {
@@ -229,53 +226,60 @@ impl Check<'_> {
     }
 
     fn audit(&mut self) -> Result<(), StoreError> {
-        let mut before = AuditEntry {
-            number: 0,
-            chain: [0; 32],
-            body: Vec::new(),
-        };
+        let mut before: Option<AuditEntry> = None;
+        let mut after = 0;
         loop {
-            let read = self
-                .store
-                .snapshot()?
-                .view()
-                .audit(before.number, ROWS_A_SNAPSHOT);
-            let Some(entries) = self.opened(read)? else {
-                return Ok(());
-            };
-            if entries.is_empty() {
-                return Ok(());
-            }
-            for entry in entries {
-                self.report.audit_entries += 1;
-                if entry.number != before.number + 1 {
-                    let text = format!("audit entry {} is missing", before.number + 1);
-                    self.find(catalog::AUDIT, text);
-                } else if entry.chain != chain_link(&before.chain, &entry.body) {
-                    let text = format!("the chain breaks at audit entry {}", entry.number);
-                    self.find(catalog::AUDIT, text);
+            let snapshot = self.store.snapshot()?;
+            let view = snapshot.view();
+            let last = view.last_audit_number()?;
+            let until = (after + ROWS_A_SNAPSHOT).min(last);
+            for number in after + 1..=until {
+                let read = view.audit(number - 1, 1);
+                let entry = self.opened(read)?.and_then(|mut found| found.pop());
+                if let Some(entry) = &entry {
+                    self.link(before.as_ref(), entry, number);
                 }
                 before = entry;
             }
+            if until == last {
+                return Ok(());
+            }
+            after = until;
+        }
+    }
+
+    /// Checks one link; without the entry before there is nothing to check it against.
+    fn link(&mut self, before: Option<&AuditEntry>, entry: &AuditEntry, number: u64) {
+        self.report.audit_entries += 1;
+        let known = if number == 1 {
+            Some([0; 32])
+        } else {
+            before.map(|before| before.chain)
+        };
+        if entry.number != number {
+            self.find(catalog::AUDIT, format!("audit entry {number} is missing"));
+        } else if known.is_some_and(|chain| entry.chain != chain_link(&chain, &entry.body)) {
+            self.find(
+                catalog::AUDIT,
+                format!("the chain breaks at audit entry {number}"),
+            );
         }
     }
 
     fn rows(&mut self) -> Result<(), StoreError> {
-        for table in Table::ALL {
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                let snapshot = self.store.snapshot()?;
-                let read = snapshot
-                    .view()
-                    .rows(table, &[], after.as_deref(), ROWS_A_SNAPSHOT);
-                let Some(rows) = self.opened(read)? else {
-                    break;
-                };
-                let Some((last, _)) = rows.last() else { break };
-                self.report.rows += u64::try_from(rows.len()).unwrap_or(0);
-                after = Some(last.clone());
+        let mut after = vec![0];
+        loop {
+            let limit = usize::try_from(ROWS_A_SNAPSHOT).unwrap_or(1);
+            let read = self.store.snapshot()?.view().try_rows(&after, limit)?;
+            let Some((last, rows)) = read else {
+                return Ok(());
+            };
+            for row in rows {
+                if self.opened(row)?.is_some() {
+                    self.report.rows += 1;
+                }
             }
+            after = last;
         }
-        Ok(())
     }
 }

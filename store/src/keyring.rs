@@ -53,7 +53,7 @@ impl StoreKeys {
                 ASSOCIATED,
                 secret.as_mut_slice().into(),
             )
-            .map_err(|_| StoreError::Invalid("the keys cannot be wrapped".to_owned()))?;
+            .map_err(|e| StoreError::Invalid(format!("the keys cannot be wrapped: {e}")))?;
         let mut out = vec![WRAPPING];
         out.extend_from_slice(&nonce);
         out.extend_from_slice(secret.as_slice());
@@ -148,5 +148,58 @@ impl Blinder {
         [
             b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15,
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_unwrap_with_their_key_alone() {
+        let keys = StoreKeys::generate(|buffer| buffer.fill(9));
+        let wrapped = keys.wrap(&[5; 32], [4; 12]).unwrap();
+        let back = StoreKeys::unwrap_with(&wrapped, &[5; 32]).unwrap();
+        assert_eq!((*back.data_key, *back.index_key), ([9; 32], [9; 32]));
+        assert!(StoreKeys::unwrap_with(&wrapped, &[6; 32]).is_none());
+        for at in 0..wrapped.len() {
+            let mut damaged = wrapped.clone();
+            damaged[at] ^= 0x10;
+            assert!(
+                StoreKeys::unwrap_with(&damaged, &[5; 32]).is_none(),
+                "byte {at}"
+            );
+        }
+        assert_ne!(key_check(&[5; 32]), key_check(&[6; 32]));
+    }
+
+    /// Test case 2 of RFC 4231, cut to 16 bytes: the key "Jefe".
+    #[test]
+    fn blinding_is_hmac_sha_256() {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(b"Jefe");
+        let digest = Blinder::new(&key).blind(&[b"what do ya want ", b"for nothing?"]);
+        let expected = [
+            0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24, 0x26, 0x08, 0x95,
+            0x75, 0xc7,
+        ];
+        assert_eq!(digest, expected);
+    }
+
+    #[test]
+    fn keys_and_terms_never_meet() {
+        let blinder = Blinder::new(&[1; 32]);
+        let key = |resource_type: &str, id: &str| {
+            blinder.key(&ResourceKey {
+                resource_type: resource_type.into(),
+                id: id.into(),
+            })
+        };
+        assert_ne!(key("Patient", "1"), key("Patien", "t1"));
+        assert_eq!(key("Patient", "1"), key("Patient", "1"));
+        assert_ne!(
+            key("Patient", "1"),
+            blinder.term(&Term(b"Patient\x001".to_vec()))
+        );
     }
 }

@@ -27,6 +27,6 @@ pub use postings::Postings;
 pub use snapshot::{Snapshot, View};
 pub use vocabulary::{
     AuditEntry, Change, Committed, Head, HistoryItem, NewVersion, Origin, OriginKind, ResourceKey,
-    Rid, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId, WriteSet,
+    Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId, WriteSet,
 };
 pub use writer::{Keys, OpenOptions, Store};

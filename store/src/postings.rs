@@ -238,3 +238,86 @@ fn span_of(key: &[u8], like: &SpanKey) -> Option<u32> {
     (term == like.get(..16)?).then_some(())?;
     Some(u32::from_be_bytes(span.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn places(row: &[u8]) -> BTreeSet<u16> {
+        let mut found = BTreeSet::new();
+        let mut at = 0;
+        while let Some(place) = first_place(row, at) {
+            found.insert(place);
+            at = place + 1;
+        }
+        found
+    }
+
+    /// Posts and takes away in a mixed order and compares with a set after every step.
+    #[test]
+    fn spans_hold_what_was_posted() {
+        let mut row = Vec::new();
+        let mut expected = BTreeSet::new();
+        let mut state = 1_u32;
+        for step in 0..3000_u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let place = u16::try_from((state >> 12) & 0xfff).unwrap();
+            let posted = if step < 1200 {
+                !state.is_multiple_of(7)
+            } else {
+                state.is_multiple_of(5)
+            };
+            row = changed_span(&row, &[(place, posted)]);
+            if posted {
+                expected.insert(place);
+            } else {
+                expected.remove(&place);
+            }
+            assert!(row.len() <= MAP_BYTES);
+            assert_eq!(count_of(&row), expected.len());
+            if step % 50 == 0 {
+                assert_eq!(places(&row), expected);
+            }
+        }
+        assert_eq!(places(&row), expected);
+    }
+
+    #[test]
+    fn rows_have_one_form_for_each_set() {
+        let all: Vec<(u16, bool)> = (0..4096).map(|place| (place, true)).collect();
+        let full = changed_span(&[], &all);
+        assert_eq!(full, vec![0xff; 512]);
+        let none: Vec<(u16, bool)> = (0..4096).map(|place| (place, false)).collect();
+        assert_eq!(changed_span(&full, &none), Vec::<u8>::new());
+        let one_by_one = (0..255).fold(Vec::new(), |row, place| {
+            changed_span(&row, &[(place, true)])
+        });
+        assert_eq!(one_by_one, changed_span(&[], &all[..255]));
+        assert_eq!(one_by_one.len(), 510);
+        let map = changed_span(&one_by_one, &[(255, true)]);
+        assert_eq!(map.len(), 512);
+        assert_eq!(changed_span(&map, &[(255, false)]), one_by_one);
+        // Of two changes to one place the later one counts.
+        assert_eq!(
+            changed_span(&[], &[(7, true), (7, false)]),
+            Vec::<u8>::new()
+        );
+        assert_eq!(changed_span(&[0, 7], &[(7, false), (7, true)]), vec![0, 7]);
+    }
+
+    #[test]
+    fn keys_sort_by_span() {
+        let term = [9; 16];
+        assert!(span_key(&term, Rid(4095)) < span_key(&term, Rid(4096)));
+        assert!(span_key(&term, Rid(1 << 30)) < span_key(&term, Rid(RID_MAX)));
+        assert_eq!(
+            span_of(&span_key(&term, Rid(9 << 12)), &span_key(&term, Rid(0))),
+            Some(9)
+        );
+        assert_eq!(
+            span_of(&span_key(&[8; 16], Rid(0)), &span_key(&term, Rid(0))),
+            None
+        );
+    }
+}

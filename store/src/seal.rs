@@ -110,7 +110,7 @@ impl Seal {
             let tag = self
                 .cipher
                 .encrypt_inout_detached(&Nonce::from(nonce), &associated, secret.into())
-                .map_err(|_| StoreError::Invalid("a value is too long to seal".to_owned()))?;
+                .map_err(|e| StoreError::Invalid(format!("a value is too long to seal: {e}")))?;
             out.extend_from_slice(&tag);
             Ok(out)
         })
@@ -239,5 +239,98 @@ impl Nonces {
         let (chunks, _) = bytes.as_chunks::<NONCE_BYTES>();
         self.pool.extend_from_slice(chunks);
         self.pool.pop().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'_> = Place {
+        database: "versions",
+        key: b"key",
+    };
+
+    fn opened(seal: &Seal, place: Place<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
+        seal.open(place, sealed).ok()?.into_body(2)
+    }
+
+    #[test]
+    fn bodies_come_back_and_long_ones_shrink() {
+        let seal = Seal::new(&[1; 32]);
+        for length in [0, 1, 95, 96, 97, 1500, 1 << 20] {
+            let body: Vec<u8> = b"{\"status\":\"final\"},"
+                .iter()
+                .copied()
+                .cycle()
+                .take(length)
+                .collect();
+            let sealed = seal.seal(PLACE, [2; 12], b"ab", &body).unwrap();
+            assert_eq!(opened(&seal, PLACE, &sealed), Some(body), "{length}");
+            assert!(sealed.len() <= length + 2 + SEAL_BYTES);
+            assert_eq!(sealed.len() < length, length >= 96, "{length}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let seal = Seal::new(&[1; 32]);
+        let sealed = seal.seal(PLACE, [2; 12], b"ab", &[b'x'; 200]).unwrap();
+        for bit in 0..sealed.len() * 8 {
+            let mut damaged = sealed.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(opened(&seal, PLACE, &damaged), None, "bit {bit}");
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(
+                opened(&seal, PLACE, &sealed[..length]),
+                None,
+                "cut to {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_opens_only_in_its_place_and_with_its_key() {
+        let seal = Seal::new(&[1; 32]);
+        let sealed = seal.seal(PLACE, [2; 12], b"ab", b"body").unwrap();
+        assert!(opened(&seal, PLACE, &sealed).is_some());
+        let moved = Place {
+            database: "versions",
+            key: b"other",
+        };
+        assert_eq!(opened(&seal, moved, &sealed), None);
+        let moved = Place {
+            database: "values",
+            key: b"key",
+        };
+        assert_eq!(opened(&seal, moved, &sealed), None);
+        assert_eq!(opened(&Seal::new(&[3; 32]), PLACE, &sealed), None);
+    }
+
+    #[test]
+    fn damage_names_the_place_in_hex() {
+        let error = Place {
+            database: "heads",
+            key: &[0, 0x1f],
+        }
+        .damaged();
+        assert_eq!(
+            error.to_string(),
+            "E-STORE-3: a value in heads is damaged (key 001f); restore it from a backup"
+        );
+    }
+
+    #[test]
+    fn nonces_do_not_repeat() {
+        let mut nonces = Nonces::new(|buffer| {
+            static NEXT: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+            let base = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            for (at, byte) in buffer.iter_mut().enumerate() {
+                *byte = u8::try_from(at / 12).unwrap() ^ (base << 7);
+            }
+        });
+        let given: std::collections::HashSet<_> = (0..256).map(|_| nonces.next()).collect();
+        assert_eq!(given.len(), 256);
     }
 }

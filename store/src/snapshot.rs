@@ -5,7 +5,7 @@ use crate::codec::{self, HeadRow};
 use crate::env::{Engine, Pass};
 use crate::seal::Place;
 use crate::{
-    AuditEntry, Change, Head, HistoryItem, Postings, ResourceKey, Rid, Seq, StoreError,
+    AuditEntry, Change, Head, HistoryItem, Postings, ResourceKey, Rid, Row, Seq, StoreError,
     StoredVersion, Table, Term, VersionId,
 };
 use heed::{RoTxn, WithoutTls};
@@ -165,7 +165,7 @@ impl<'t> View<'t> {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         let prefix = row_key(table, prefix);
         let after = after
             .map(|after| row_key(table, after))
@@ -193,11 +193,7 @@ impl<'t> View<'t> {
     }
 
     /// The last row whose key starts with `prefix`.
-    pub fn last_row(
-        &self,
-        table: Table,
-        prefix: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn last_row(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
         let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
         let prefix = row_key(table, prefix);
         let rows = self.engine.databases.rows;
@@ -237,11 +233,40 @@ impl<'t> View<'t> {
             .collect()
     }
 
+    /// Opens at most `limit` rows of all tables after the raw key `after`, each for itself; answers
+    /// the raw key of the last one and what became of each.
+    pub(crate) fn try_rows(
+        &self,
+        after: &[u8],
+        limit: usize,
+    ) -> Result<Option<TriedRows>, StoreError> {
+        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
+        let range = (Bound::Excluded(after), Bound::<&[u8]>::Unbounded);
+        let rows = self
+            .engine
+            .databases
+            .rows
+            .range(self.transaction, &range)
+            .map_err(fault)?;
+        let mut last = Vec::new();
+        let mut opened = Vec::new();
+        for entry in rows.take(limit) {
+            let (key, sealed) = entry.map_err(fault)?;
+            opened.push(self.open_row(key, sealed));
+            last = key.to_vec();
+        }
+        Ok((!opened.is_empty()).then_some((last, opened)))
+    }
+
     pub(crate) fn last_audit(&self) -> Result<Option<AuditEntry>, StoreError> {
         let last = self.engine.databases.audit.last(self.transaction);
         let last = last.map_err(|e| StoreError::disk(catalog::AUDIT, &e))?;
         last.map(|(key, sealed)| self.open_audit(key, sealed))
             .transpose()
+    }
+
+    pub(crate) fn last_audit_number(&self) -> Result<u64, StoreError> {
+        self.last_number(self.engine.databases.audit, catalog::AUDIT)
     }
 
     pub(crate) fn last_rid(&self) -> Result<Rid, StoreError> {
@@ -327,7 +352,7 @@ impl<'t> View<'t> {
         }
     }
 
-    fn open_row(&self, key: &[u8], sealed: &[u8]) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    fn open_row(&self, key: &[u8], sealed: &[u8]) -> Result<Row, StoreError> {
         let place = Place {
             database: catalog::ROWS,
             key,
@@ -396,6 +421,9 @@ impl<'t> View<'t> {
         })
     }
 }
+
+/// A raw key, and what became of opening each of the rows up to it.
+pub(crate) type TriedRows = (Vec<u8>, Vec<Result<Row, StoreError>>);
 
 /// The longest key of a row, without the byte of its table.
 pub(crate) const ROW_KEY_BYTES_MAX: usize = 480;

@@ -168,6 +168,9 @@ impl Table {
     ];
 }
 
+/// A row as it is read: its key, without the byte of its table, and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// One change to a row: `None` takes it away.
 #[derive(Clone, Debug)]
 pub struct RowWrite {

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use zeroize::Zeroize;
 
 /// The key-encryption key that opens a store; zeroized on drop.
@@ -39,6 +40,10 @@ pub struct OpenOptions {
 pub struct Store {
     running: Arc<Running>,
 }
+
+/// A group that gathers waits in steps of this, as long as each brings somebody.
+const GATHER_STEP: Duration = Duration::from_micros(400);
+const GATHER_STEPS: usize = 8;
 
 type Listener = Arc<dyn Fn(Seq) + Send + Sync>;
 
@@ -84,6 +89,28 @@ impl Shared {
                 .arrived
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets a group gather. The clients of the group before, `expected` of them, were answered a
+    /// moment ago and most come back at once; without this the first back would pay for a sync of
+    /// its own while all others wait for it. Ends as soon as nobody new comes.
+    pub(crate) fn gather(&self, expected: usize) {
+        let mut queue = locked(&self.queue);
+        for _ in 0..GATHER_STEPS {
+            let waiting = queue.jobs.len();
+            if waiting >= expected || queue.closing {
+                return;
+            }
+            let gathered = self
+                .arrived
+                .wait_timeout_while(queue, GATHER_STEP, |queue| {
+                    queue.jobs.len() < expected && !queue.closing
+                });
+            (queue, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+            if queue.jobs.len() == waiting {
+                return;
+            }
         }
     }
 

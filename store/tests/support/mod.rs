@@ -1,5 +1,10 @@
 //! Small stores and resources for the tests of this folder.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests use their own part and panic"
+)]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

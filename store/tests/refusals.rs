@@ -1,0 +1,230 @@
+//! What a store refuses to open, and that it changes nothing while refusing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use store::{Keys, Store, StoreError};
+
+fn made(folder: &Path) -> Vec<u8> {
+    let store = support::open(folder);
+    let body = "{\"resourceType\":\"Patient\"}".repeat(20);
+    for number in 0..50 {
+        let new = support::version(&format!("p{number}"), 1, &body);
+        support::write(&store, support::set_of(vec![new]));
+    }
+    store.close();
+    fs::read(folder.join("data.mdb")).unwrap()
+}
+
+/// Opening must be answered with this error number and leave the data file as it is.
+fn check(folder: &Path, expected: &str) {
+    let before = fs::read(folder.join("data.mdb")).unwrap();
+    let error = support::try_open(folder)
+        .err()
+        .map(|error| error.to_string());
+    let error = error.unwrap_or_else(|| panic!("opened, {expected} expected"));
+    assert!(error.starts_with(expected), "{error}");
+    assert!(
+        fs::read(folder.join("data.mdb")).unwrap() == before,
+        "the data file changed"
+    );
+}
+
+#[test]
+fn another_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = made(folder.path());
+    let other = Keys {
+        key_encryption_key: [8; 32],
+    };
+    let error = Store::open(support::options(folder.path()), other).err();
+    assert!(matches!(error, Some(StoreError::WrongKey)));
+    assert!(fs::read(folder.path().join("data.mdb")).unwrap() == before);
+    assert_eq!(support::open(folder.path()).stats().unwrap().resources, 50);
+}
+
+#[test]
+fn a_second_opener_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = support::open(folder.path());
+    assert!(matches!(
+        support::try_open(folder.path()).err(),
+        Some(StoreError::Locked)
+    ));
+    store.close();
+    assert!(support::try_open(folder.path()).is_ok());
+}
+
+#[test]
+fn a_snapshot_keeps_a_closed_store_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = support::open(folder.path());
+    support::write(
+        &store,
+        support::set_of(vec![support::version("p", 1, "{}")]),
+    );
+    let snapshot = store.snapshot().unwrap();
+    store.close();
+    assert!(matches!(
+        support::try_open(folder.path()).err(),
+        Some(StoreError::Locked)
+    ));
+    assert!(snapshot.view().head(&support::key("p")).unwrap().is_some());
+    drop(snapshot);
+    assert!(support::try_open(folder.path()).is_ok());
+}
+
+#[test]
+fn foreign_and_damaged_files_are_refused_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = made(folder.path());
+    let file = folder.path().join("data.mdb");
+    let with = |at: usize, bytes: &[u8]| {
+        let mut changed = good.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        changed
+    };
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", Vec::new()),
+        ("text", b"not a store at all".repeat(2000)),
+        ("one page", good[..4096].to_vec()),
+        ("a page and a half", good[..6000].to_vec()),
+        ("first page damaged", with(16, b"????")),
+        ("second page damaged", with(4096 + 16, b"????")),
+        ("another version of LMDB", with(20, &7_u32.to_ne_bytes())),
+        ("absurd page size", with(40, &12_345_u32.to_ne_bytes())),
+    ];
+    for (name, bytes) in cases {
+        println!("{name}");
+        fs::write(&file, bytes).unwrap();
+        check(folder.path(), "E-STORE-8");
+    }
+    fs::write(&file, &good).unwrap();
+    assert_eq!(support::open(folder.path()).stats().unwrap().resources, 50);
+}
+
+/// The end of the file may be pages that nothing uses: then nothing is missing.
+#[test]
+fn a_cut_file_is_refused_unchanged_or_whole_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = made(folder.path());
+    let file = folder.path().join("data.mdb");
+    let mut refused = 0;
+    let lengths = (8192..good.len()).step_by(2048).chain([good.len() - 1]);
+    for length in lengths {
+        fs::write(&file, &good[..length]).unwrap();
+        match support::try_open(folder.path()) {
+            Ok(store) => {
+                let report = store.verify(None).unwrap();
+                assert_eq!(
+                    (report.findings_total, report.versions),
+                    (0, 50),
+                    "cut to {length}"
+                );
+                let set = support::set_of(vec![support::version("after", 1, "{}")]);
+                support::write(&store, set);
+            }
+            Err(error) => {
+                assert!(error.to_string().starts_with("E-STORE-8"), "{error}");
+                let after = fs::read(&file).unwrap();
+                assert!(
+                    after == good[..length],
+                    "the data file changed, cut to {length}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        refused > good.len() / 4096,
+        "{refused} of {} pages",
+        good.len() / 4096
+    );
+}
+
+#[test]
+fn a_newer_format_and_another_lmdb_store_are_refused_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut newer = made(folder.path());
+    let letters = b"WAYSIDE\0\0\0\0\x01";
+    let places: Vec<usize> = (0..newer.len() - 12)
+        .filter(|at| &newer[*at..*at + 12] == letters)
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        newer[at + 11] = 2;
+    }
+    fs::write(folder.path().join("data.mdb"), newer).unwrap();
+    check(folder.path(), "E-STORE-8: the store has format 2");
+}
+
+#[test]
+fn what_a_crash_left_while_making_a_store_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let unfinished = folder.path().join("unfinished");
+    fs::create_dir(&unfinished).unwrap();
+    fs::write(unfinished.join("data.mdb"), b"half").unwrap();
+    let store = support::open(folder.path());
+    support::write(
+        &store,
+        support::set_of(vec![support::version("p", 1, "{}")]),
+    );
+    assert!(!unfinished.exists());
+}
+
+#[test]
+fn invalid_write_sets_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = support::open(folder.path());
+    support::write(
+        &store,
+        support::set_of(vec![support::version("p", 1, "{}")]),
+    );
+    let check = |change: fn(&mut store::NewVersion), part: &str| {
+        let mut new = support::version("p", 2, "{}");
+        change(&mut new);
+        let first = support::version("q", 1, "{}");
+        let set = support::set_of(vec![first, new]);
+        match store.commit(move |_| Ok::<_, ()>((set, ()))) {
+            Err(store::CommitError::Store(StoreError::Invalid(why))) => {
+                assert!(why.contains(part), "{why}");
+            }
+            other => panic!("{part}: {other:?}"),
+        }
+        assert_eq!(store.snapshot().unwrap().view().last_seq().unwrap().0, 1);
+    };
+    check(|new| new.version.0 = 3, "does not follow");
+    check(|new| new.version.0 = 1, "does not follow");
+    check(|new| new.body.clear(), "deletion");
+    check(|new| new.deleted = true, "deletion");
+    check(|new| new.key.id = String::new(), "1 to 255");
+    check(|new| new.key.id = "x".repeat(256), "1 to 255");
+    check(|new| new.key.resource_type = "a\0b".into(), "1 to 255");
+    check(
+        |new| {
+            new.key.id = "new".into();
+            new.version.0 = 1;
+            new.becomes_head = false;
+        },
+        "must become its head",
+    );
+    let row = |key: Vec<u8>| store::RowWrite {
+        table: store::Table::Site,
+        key,
+        value: None,
+    };
+    for key in [vec![], vec![1; 481]] {
+        let set = store::WriteSet {
+            rows: vec![row(key)],
+            ..Default::default()
+        };
+        assert!(store.commit(move |_| Ok::<_, ()>((set, ()))).is_err());
+    }
+}
