@@ -2,7 +2,7 @@
 //! folder, or a passphrase with its salt inside the folder.
 
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use store::Keys;
 use zeroize::Zeroizing;
@@ -97,7 +97,7 @@ fn from_key_file(places: &Places) -> Result<Keys, KeyError> {
 fn from_passphrase(places: &Places, passphrase: &str) -> Result<Keys, KeyError> {
     let path = places.salt_file();
     if !path.exists() {
-        std::fs::create_dir_all(&places.data).map_err(|e| unusable(&places.data, &e))?;
+        ensure_folder(&places.data)?;
         write_secret_once(&path, &random_hex())?;
     }
     let salt = read_hex(&path)?;
@@ -106,6 +106,14 @@ fn from_passphrase(places: &Places, passphrase: &str) -> Result<Keys, KeyError> 
         .hash_password_into(passphrase.as_bytes(), &salt, &mut key_encryption_key)
         .map_err(|e| KeyError::Derivation(e.to_string()))?;
     Ok(Keys { key_encryption_key })
+}
+
+/// The data folder, readable by its owner only when it is made here.
+pub fn ensure_folder(path: &Path) -> Result<(), KeyError> {
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(path);
+    made.map_err(|e| unusable(path, &e))?;
+    sync_folder_of(path)
 }
 
 fn random_hex() -> Zeroizing<String> {

@@ -1,8 +1,11 @@
 //! Builds and starts the parts in the order they need each other; stops them in reverse.
 
+mod settings;
+mod state;
+
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError};
-use crate::devices::{self, ConnectionRule, DeviceSettings};
+use crate::devices;
 use crate::failure::Failure;
 use crate::http::auth::Auth;
 use crate::http::body::BodyLimits;
@@ -14,15 +17,14 @@ use crate::http::tls::{self, TlsError};
 use crate::http::tokens::{self, Role, Token};
 use crate::keys::{self, KeyError, Places};
 use crate::repository::Repository;
-use crate::sync::{self, TargetSettings};
-use crate::telemetry::{Gauges, Happening, TargetGauges, Telemetry};
+use crate::sync;
+use crate::telemetry::{Happening, Telemetry};
 use fhir_mapping::search::Zone;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use store::{CommitError, OpenOptions, Seq, Store, StoreError, Table, View, WriteSet};
+use store::{OpenOptions, Seq, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -83,9 +85,6 @@ pub struct Gateway {
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
 const BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(15);
 const BODY_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
-const PROBE_INTERVAL_MS: i64 = 1000;
-/// Counting for gauges stops here.
-const GAUGE_MAX: usize = 1_000_000;
 /// Changes looked at for the highest hybrid time given before.
 const HLC_LOOK_BACK: u64 = 1000;
 
@@ -100,6 +99,7 @@ pub fn places(config: &Config) -> Places {
 /// the data folder.
 pub fn open_store(config: &Config) -> Result<Store, StartError> {
     let places = places(config);
+    keys::ensure_folder(&places.data)?;
     let keys = keys::obtain(&places, config::passphrase())?;
     let options = OpenOptions {
         folder: places.data,
@@ -134,7 +134,6 @@ impl Gateway {
         if is_open && !config.http.listen.ip().is_loopback() {
             return Err(StartError::OpenToOthers(config.http.listen));
         }
-        let targets = target_settings(config)?;
         let mllp = bind("mllp", config.mllp.listen).await?;
         let http = bind("http", config.http.listen).await?;
         let repository = tokio::task::block_in_place(|| open_repository(config))?;
@@ -144,11 +143,12 @@ impl Gateway {
             repository,
             telemetry: Telemetry::new(),
             stop: watch::Sender::new(false),
+            targets: Vec::new(),
             parts: Vec::new(),
         };
         let first_token = starting.first_token()?;
         let mllp = starting.devices(config, mllp)?;
-        starting.targets(targets);
+        starting.targets()?;
         let (http, own_certificate) = starting.http(http)?;
         let scheme = if starting.uses_tls() { "https" } else { "http" };
         Ok(Gateway {
@@ -194,6 +194,8 @@ struct Starting<'a> {
     repository: Repository,
     telemetry: Telemetry,
     stop: watch::Sender<bool>,
+    /// Number and name of each target.
+    targets: Vec<(u16, String)>,
     parts: Vec<JoinHandle<()>>,
 }
 
@@ -224,7 +226,7 @@ impl Starting<'_> {
         config: &Config,
         listener: TcpListener,
     ) -> Result<SocketAddr, StartError> {
-        let settings = device_settings(config)?;
+        let settings = settings::device_settings(config)?;
         let address = local("mllp", &listener, config.mllp.listen)?;
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
         self.spawn(devices::serve(listener, settings.clone(), repository, stop));
@@ -234,11 +236,13 @@ impl Starting<'_> {
         Ok(address)
     }
 
-    fn targets(&mut self, targets: Vec<TargetSettings>) {
-        for target in targets {
+    fn targets(&mut self) -> Result<(), StartError> {
+        for target in settings::target_settings(self.config, &self.repository)? {
+            self.targets.push((target.number, target.name.clone()));
             let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
             self.spawn(sync::run(target, repository, stop));
         }
+        Ok(())
     }
 
     fn http(&mut self, listener: TcpListener) -> Result<(SocketAddr, Option<PathBuf>), StartError> {
@@ -291,17 +295,12 @@ impl Starting<'_> {
         let (store, clock) = (repository.store().clone(), repository.clock().clone());
         let (sampled, probed) = (repository.clone(), store.clone());
         let (permits, connections_max) = (Arc::clone(permits), http.connections_max);
-        let names = self
-            .config
-            .targets
-            .iter()
-            .map(|target| target.name.clone())
-            .collect();
+        let targets = self.targets.clone();
         let sample = move || {
             let open = connections_max.saturating_sub(permits.available_permits());
-            gauges(&sampled, open, &names).unwrap_or_default()
+            state::gauges(&sampled, open, &targets).unwrap_or_default()
         };
-        let probe = Probe::new(probed, clock.clone());
+        let probe = state::Probe::new(probed, clock.clone());
         Ok(Front {
             surface: Surface {
                 repository,
@@ -336,70 +335,6 @@ impl Starting<'_> {
     }
 }
 
-/// Asks the store whether it takes writes, by a commit of nothing; once a second at most.
-struct Probe {
-    store: Store,
-    clock: Clock,
-    last: Mutex<Option<(i64, bool)>>,
-}
-
-impl Probe {
-    fn new(store: Store, clock: Clock) -> Probe {
-        let last = Mutex::new(None);
-        Probe { store, clock, last }
-    }
-
-    fn is_ready(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let now_ms = self.clock.now_ms();
-        if let Some((at_ms, is_ready)) = *last
-            && (0..PROBE_INTERVAL_MS).contains(&(now_ms - at_ms))
-        {
-            return is_ready;
-        }
-        let nothing = |_: &View<'_>| Ok::<_, Infallible>((WriteSet::default(), ()));
-        let committed = tokio::task::block_in_place(|| self.store.commit(nothing));
-        // A full queue is a busy store, not a broken one.
-        let is_ready = matches!(committed, Ok(_) | Err(CommitError::Store(StoreError::Busy)));
-        *last = Some((now_ms, is_ready));
-        is_ready
-    }
-}
-
-fn gauges(
-    repository: &Repository,
-    connections: usize,
-    targets: &Vec<String>,
-) -> Result<Gauges, Failure> {
-    let store = repository.store();
-    let stats = store.stats()?;
-    let snapshot = store.snapshot()?;
-    let view = snapshot.view();
-    let count = |table| Ok::<_, StoreError>(wide(view.count_rows(table, &[], GAUGE_MAX)?));
-    let target = |(number, name): (u16, &String)| {
-        let backlog = sync::backlog(repository, number, GAUGE_MAX)?;
-        Ok::<_, Failure>(TargetGauges {
-            name: name.clone(),
-            waiting: wide(backlog.deliveries),
-            parked: 0,
-        })
-    };
-    Ok(Gauges {
-        last_seq: stats.last_seq.0,
-        resources: stats.resources,
-        store_bytes: stats.file_bytes,
-        connections: wide(connections),
-        intake_waiting: count(Table::IntakeWaiting)?,
-        intake_held: 0,
-        reviews_open: count(Table::Reviews)?,
-        targets: (1..).zip(targets).map(target).collect::<Result<_, _>>()?,
-    })
-}
-
-fn wide(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
-
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|e| unbound(what, address, &e))
@@ -420,52 +355,4 @@ fn unbound(what: &'static str, address: SocketAddr, error: &std::io::Error) -> S
         address,
         detail,
     }
-}
-
-fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigError> {
-    let zone = config.zone()?;
-    let mut settings = DeviceSettings::for_zone(zone.clone());
-    if config.mllp.connections.is_empty() {
-        return Ok(settings);
-    }
-    let rule = |connection: &config::MllpConnection| ConnectionRule {
-        address: connection.address,
-        connection: fhir_mapping::v2::Connection {
-            name: connection.name.clone(),
-            patient_system: connection.patient_system.clone(),
-            charset: connection.charset.clone(),
-            authorities: connection.authorities.clone().into_iter().collect(),
-            zone: zone.clone(),
-        },
-    };
-    settings.rules = config.mllp.connections.iter().map(rule).collect();
-    settings.rules.sort_by_key(|rule| rule.address.is_none()); // named addresses first
-    Ok(settings)
-}
-
-fn target_settings(config: &Config) -> Result<Vec<TargetSettings>, StartError> {
-    let numbered = (1..).zip(&config.targets);
-    numbered
-        .map(|(number, target)| target_setting(number, target))
-        .collect()
-}
-
-fn target_setting(number: u16, target: &config::Target) -> Result<TargetSettings, StartError> {
-    let token = match &target.token_file {
-        None => target.token.clone(),
-        Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(|e| StartError::TargetToken {
-                target: target.name.clone(),
-                detail: e.to_string(),
-            })?;
-            Some(text.trim().to_owned())
-        }
-    };
-    let mut settings = TargetSettings::new(number, target.name.clone(), target.url.clone());
-    settings.token = token;
-    settings.types.clone_from(&target.types);
-    settings.pull = target.pull;
-    settings.pull_interval_ms = target.pull_interval_s.saturating_mul(1000);
-    settings.gzip = target.gzip;
-    Ok(settings)
 }

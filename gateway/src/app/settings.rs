@@ -1,0 +1,111 @@
+//! From the configuration's tree to the small structs that the parts are given.
+
+use super::StartError;
+use crate::config::{self, Config, ConfigError};
+use crate::devices::{ConnectionRule, DeviceSettings};
+use crate::failure::{Category, Failure};
+use crate::repository::Repository;
+use crate::sync::TargetSettings;
+use fhir_mapping::model::IssueCode;
+use std::collections::BTreeMap;
+use store::{CommitError, RowWrite, Store, Table, View, WriteSet};
+
+/// Row of `Table::Site`: which number each target was given, as JSON. Numbers are parts of keys on
+/// disk, so a target keeps its own whatever its place in the configuration.
+const NUMBERS_KEY: &[u8] = b"targets";
+
+/// Devices by address, those without one last.
+pub(super) fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigError> {
+    let zone = config.zone()?;
+    let mut settings = DeviceSettings::for_zone(zone.clone());
+    if config.mllp.connections.is_empty() {
+        return Ok(settings);
+    }
+    let rule = |connection: &config::MllpConnection| ConnectionRule {
+        address: connection.address,
+        connection: fhir_mapping::v2::Connection {
+            name: connection.name.clone(),
+            patient_system: connection.patient_system.clone(),
+            charset: connection.charset.clone(),
+            authorities: connection.authorities.clone().into_iter().collect(),
+            zone: zone.clone(),
+        },
+    };
+    settings.rules = config.mllp.connections.iter().map(rule).collect();
+    settings.rules.sort_by_key(|rule| rule.address.is_none()); // named addresses first
+    Ok(settings)
+}
+
+/// All targets with the numbers they were given when first seen.
+pub(super) fn target_settings(
+    config: &Config,
+    repository: &Repository,
+) -> Result<Vec<TargetSettings>, StartError> {
+    let names: Vec<String> = config.targets.iter().map(|t| t.name.clone()).collect();
+    let numbers = target_numbers(repository.store(), names)?;
+    let numbered = config.targets.iter().filter_map(|target| {
+        let number = numbers.get(&target.name)?;
+        Some(target_setting(*number, target))
+    });
+    numbered.collect()
+}
+
+fn target_numbers(store: &Store, names: Vec<String>) -> Result<BTreeMap<String, u16>, Failure> {
+    let plan = move |view: &View<'_>| {
+        let row = view.row(Table::Site, NUMBERS_KEY)?;
+        let mut numbers: BTreeMap<String, u16> = match row {
+            Some(row) => serde_json::from_slice(&row).map_err(|e| unreadable(&e))?,
+            None => BTreeMap::new(),
+        };
+        let known = numbers.len();
+        for name in names {
+            let next = numbers
+                .values()
+                .max()
+                .copied()
+                .unwrap_or(0)
+                .saturating_add(1);
+            numbers.entry(name).or_insert(next);
+        }
+        let mut writes = WriteSet::default();
+        if numbers.len() > known {
+            let value = serde_json::to_vec(&numbers).map_err(|e| unreadable(&e))?;
+            writes.rows.push(RowWrite {
+                table: Table::Site,
+                key: NUMBERS_KEY.to_vec(),
+                value: Some(value),
+            });
+        }
+        Ok((writes, numbers))
+    };
+    match tokio::task::block_in_place(|| store.commit(plan)) {
+        Ok((_committed, numbers)) => Ok(numbers),
+        Err(CommitError::Refused(failure)) => Err(failure),
+        Err(CommitError::Store(error)) => Err(error.into()),
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> Failure {
+    let text = format!("the numbers of the targets cannot be read: {error}; restore a backup");
+    Failure::new(Category::Fault, "E-START-6", IssueCode::Exception, text)
+}
+
+fn target_setting(number: u16, target: &config::Target) -> Result<TargetSettings, StartError> {
+    let token = match &target.token_file {
+        None => target.token.clone(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|e| StartError::TargetToken {
+                target: target.name.clone(),
+                detail: e.to_string(),
+            })?;
+            Some(text.trim().to_owned())
+        }
+    };
+    let mut settings = TargetSettings::new(number, target.name.clone(), target.url.clone());
+    settings.token = token;
+    settings.types.clone_from(&target.types);
+    settings.pull = target.pull;
+    settings.pull_interval_ms = target.pull_interval_s.saturating_mul(1000);
+    settings.gzip = target.gzip;
+    Ok(settings)
+}

@@ -1,0 +1,79 @@
+//! What the running gateway says of its state: can it write, and how much waits.
+
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::repository::Repository;
+use crate::sync;
+use crate::telemetry::{Gauges, TargetGauges};
+use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
+use store::{CommitError, Store, StoreError, Table, View, WriteSet};
+
+const PROBE_INTERVAL_MS: i64 = 1000;
+/// Counting for gauges stops here.
+const GAUGE_MAX: usize = 1_000_000;
+
+/// Asks the store whether it takes writes, by a commit of nothing; once a second at most.
+pub(super) struct Probe {
+    store: Store,
+    clock: Clock,
+    last: Mutex<Option<(i64, bool)>>,
+}
+
+impl Probe {
+    pub(super) fn new(store: Store, clock: Clock) -> Probe {
+        let last = Mutex::new(None);
+        Probe { store, clock, last }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ms = self.clock.now_ms();
+        if let Some((at_ms, is_ready)) = *last
+            && (0..PROBE_INTERVAL_MS).contains(&(now_ms - at_ms))
+        {
+            return is_ready;
+        }
+        let nothing = |_: &View<'_>| Ok::<_, Infallible>((WriteSet::default(), ()));
+        let committed = tokio::task::block_in_place(|| self.store.commit(nothing));
+        // A full queue is a busy store, not a broken one.
+        let is_ready = matches!(committed, Ok(_) | Err(CommitError::Store(StoreError::Busy)));
+        *last = Some((now_ms, is_ready));
+        is_ready
+    }
+}
+
+/// One sample; `targets` are (number, name).
+pub(super) fn gauges(
+    repository: &Repository,
+    connections: usize,
+    targets: &[(u16, String)],
+) -> Result<Gauges, Failure> {
+    let store = repository.store();
+    let stats = store.stats()?;
+    let snapshot = store.snapshot()?;
+    let view = snapshot.view();
+    let count = |table| Ok::<_, StoreError>(wide(view.count_rows(table, &[], GAUGE_MAX)?));
+    let target = |(number, name): &(u16, String)| {
+        let backlog = sync::backlog(repository, *number, GAUGE_MAX)?;
+        Ok::<_, Failure>(TargetGauges {
+            name: name.clone(),
+            waiting: wide(backlog.deliveries),
+            parked: 0,
+        })
+    };
+    Ok(Gauges {
+        last_seq: stats.last_seq.0,
+        resources: stats.resources,
+        store_bytes: stats.file_bytes,
+        connections: wide(connections),
+        intake_waiting: count(Table::IntakeWaiting)?,
+        intake_held: 0,
+        reviews_open: count(Table::Reviews)?,
+        targets: targets.iter().map(target).collect::<Result<_, _>>()?,
+    })
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
