@@ -97,6 +97,13 @@ impl Desk {
         if args.url.is_some() {
             return Ok(Desk::Running(remote()?));
         }
+        let makes = matches!(args.command, TokenCommand::Create(_));
+        if !makes && !app::places(config).has_store() {
+            let folder = config.store.folder.display();
+            return Err(CliError::failed(format!(
+                "E-CLI-8: there is no store in {folder}; give --data"
+            )));
+        }
         match app::open_store(config) {
             Ok(store) => Ok(Desk::Folder(store, clock.clone())),
             Err(StartError::Store(StoreError::Locked)) => Ok(Desk::Running(remote()?)),
