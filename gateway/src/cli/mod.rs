@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Answers go to stdout, everything else to stderr.
 
+mod conflicts;
 mod remote;
 mod serve;
 mod token;
@@ -42,6 +43,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Make, list and revoke the bearer tokens of clients.
     Token(token::TokenArgs),
+    /// List, show and decide the conflicts that wait for a person.
+    Conflicts(conflicts::ConflictsArgs),
 }
 
 /// Arguments of every subcommand that works on a data folder.
@@ -133,6 +136,7 @@ pub fn run() -> ExitCode {
         None => serve::run(cli.serve),
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Token(args)) => token::run(args),
+        Some(Command::Conflicts(args)) => conflicts::run(args),
     };
     match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,
@@ -187,6 +191,26 @@ mod tests {
         );
         check("wayside token create", false);
         check("wayside token revoke a", true);
+        check("wayside conflicts list --url http://127.0.0.1:1", true);
+        check("wayside conflicts show review-1 --all", true);
+        check(
+            "wayside conflicts decide r --take local --rationale why",
+            true,
+        );
+        check(
+            "wayside conflicts decide r --pick A.b=local --pick A.c=incoming --rationale w",
+            true,
+        );
+        check(
+            "wayside conflicts decide r --take local --pick A.b=local --rationale w",
+            false,
+        );
+        check(
+            "wayside conflicts decide r --pick A.b=both --rationale w",
+            false,
+        );
+        check("wayside conflicts decide r --rationale why", false);
+        check("wayside conflicts decide r --take local", false);
         check("wayside fly", false);
     }
 }

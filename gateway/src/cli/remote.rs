@@ -46,43 +46,67 @@ impl Remote {
                  {file}: {e}; give --token-file"
             ))
         })?;
+        Ok(Remote::with_token(config, url, token.trim()))
+    }
+
+    /// With this token; `url` as above.
+    pub(super) fn with_token(config: &Config, url: Option<&str>, token: &str) -> Remote {
         let url = url.map_or_else(|| default_url(config), str::to_owned);
         let url = url.trim_end_matches('/');
-        Ok(Remote {
+        Remote {
             url: url.strip_suffix("/fhir").unwrap_or(url).to_owned(),
-            token: token.trim().to_owned(),
-            places,
-        })
+            token: token.to_owned(),
+            places: app::places(config),
+        }
     }
 
     /// The body of a 2xx answer; everything else is an error with the answer's own words.
     pub(super) fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, CliError> {
+        self.ask_with(method, path, HeaderMap::new(), body)
+    }
+
+    /// `ask`, with headers of its own.
+    pub(super) fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Bytes, CliError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| CliError::failed(format!("E-CLI-2: no threads to run on: {e}")))?;
         runtime.block_on(async {
-            match tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(method, path, body)).await {
+            let exchange = self.exchange(method, path, headers, body);
+            match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
                 Ok(answered) => answered,
                 Err(_elapsed) => Err(self.unreachable("no answer in 10 seconds")),
             }
         })
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, CliError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Bytes, CliError> {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(self.tls()?)
             .https_or_http()
             .enable_http1()
             .build();
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|e| CliError::usage(format!("E-CLI-3: --url cannot be used: {e}")))?;
+        request.headers_mut().extend(headers);
         let answer = client.request(request).await;
         let answer = answer.map_err(|e| self.unreachable(&causes(&e)))?;
         let status = answer.status();
