@@ -17,6 +17,8 @@ pub(super) type At = (usize, Failure);
 
 /// The questions, parsed.
 pub(super) struct Conditions {
+    /// A single write: nothing else refers to the id chosen for it.
+    is_lone: bool,
     /// Index of a conditional create, with its query.
     creates: Vec<(usize, Query)>,
     references: Vec<ConditionalReference>,
@@ -45,6 +47,7 @@ pub(super) struct Resolution {
 impl Conditions {
     pub(super) fn of(transaction: &Transaction, zone: &Zone) -> Result<Conditions, At> {
         let mut conditions = Conditions {
+            is_lone: transaction.writes.len() == 1,
             creates: Vec::new(),
             references: Vec::new(),
             touched: HashSet::new(),
@@ -75,8 +78,8 @@ impl Conditions {
 
     /// Must content be prepared anew when the answers differ? Not for a lone conditional create.
     pub(super) fn is_changed(&self, expected: &Resolution, found: &Resolution) -> bool {
-        let lone = self.creates.len() == 1 && self.pending.is_empty() && self.references.is_empty();
-        !lone && expected != found
+        let references = expected.references != found.references;
+        references || (!self.is_lone && expected.existing != found.existing)
     }
 
     /// Answers from the state in `view` and from what the transaction itself writes.

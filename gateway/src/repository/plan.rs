@@ -133,11 +133,6 @@ impl<'p, 't> Plan<'p, 't> {
         self.set.rows.push(row);
     }
 
-    /// How many versions this transaction writes so far.
-    pub(super) fn version_count(&self) -> usize {
-        self.set.versions.len()
-    }
-
     pub(super) fn finish(self) -> WriteSet {
         self.set
     }

@@ -32,11 +32,6 @@ impl Unstamped {
         self.urgency
     }
 
-    /// Search values before stamping: all but `_lastUpdated`.
-    pub(super) fn values(&self) -> &SearchValues {
-        &self.values
-    }
-
     /// Search values as of `time_ms`.
     pub(super) fn values_at(&self, time_ms: i64) -> SearchValues {
         let mut values = self.values.clone();

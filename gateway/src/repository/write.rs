@@ -92,7 +92,8 @@ enum Refusal {
 impl Repository {
     /// Commits. In one store transaction: matches If-None-Exist and conditional references, checks
     /// If-Match, numbers versions, stamps meta, indexes, logs, audits. A failure of a write is
-    /// returned with its index in the list.
+    /// returned with its index in the list; a failure of the store, which no single write is to
+    /// blame for, with the length of the list.
     pub async fn write(
         &self,
         mut transaction: Transaction,
@@ -101,29 +102,34 @@ impl Repository {
         check(&transaction)?;
         let conditions = Arc::new(Conditions::of(&transaction, self.zone())?);
         let transaction = Arc::new(transaction);
+        let nobody = transaction.writes.len();
         for _ in 0..ATTEMPTS_MAX {
             let prepared = Prepared {
                 repository: self.clone(),
-                resolution: self.resolve(&conditions)?,
+                resolution: self.resolve(&conditions, nobody)?,
                 transaction: Arc::clone(&transaction),
                 conditions: Arc::clone(&conditions),
             };
-            let (prepared, contents) = prepared.contents().await.map_err(|f| (0, f))?;
+            let (prepared, contents) = prepared.contents().await.map_err(|f| (nobody, f))?;
             match self.submit(move |view| prepared.run(view, &contents)).await {
                 Ok((committed, written)) => return Ok((written, committed)),
                 Err(CommitError::Refused(Refusal::Raced)) => {}
                 Err(CommitError::Refused(Refusal::Failed(at))) => return Err(at),
-                Err(CommitError::Store(error)) => return Err((0, error.into())),
+                Err(CommitError::Store(error)) => return Err((nobody, error.into())),
             }
         }
-        Err((0, too_contended()))
+        Err((nobody, too_contended()))
     }
 
-    fn resolve(&self, conditions: &Conditions) -> Result<Resolution, At> {
+    fn resolve(&self, conditions: &Conditions, nobody: usize) -> Result<Resolution, At> {
         if conditions.is_empty() {
             return Ok(Resolution::default());
         }
-        let snapshot = self.inner.store.snapshot().map_err(|e| (0, e.into()))?;
+        let snapshot = self
+            .inner
+            .store
+            .snapshot()
+            .map_err(|e| (nobody, e.into()))?;
         conditions.resolve(&snapshot.view(), self.zone())
     }
 }
