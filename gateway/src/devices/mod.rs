@@ -3,8 +3,17 @@
 //! Nothing is acknowledged as accepted before it is on disk, and nothing that was acknowledged is
 //! lost: what cannot be attributed is held and shown to a person.
 
+mod attribute;
+mod held;
+mod intake;
 mod interpret;
 mod listen;
+mod mllp;
+mod standing;
+mod stored;
+
+#[cfg(test)]
+mod tests;
 
 pub use interpret::interpret_loop;
 pub use listen::serve;
@@ -12,7 +21,9 @@ pub use listen::serve;
 use fhir_mapping::v2::Connection;
 use jiff::tz::TimeZone;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How devices are listened to. The configuration's part that `app` passes down.
 #[derive(Clone, Debug)]
@@ -25,6 +36,8 @@ pub struct DeviceSettings {
     pub frame_bytes_max: usize,
     /// A frame that has begun must end within this time. Idle connections live on for days.
     pub partial_frame_timeout: Duration,
+    /// Wakes the interpret loop; clones of these settings share it.
+    woken: Arc<Notify>,
 }
 
 /// Which connection a peer address speaks for.
@@ -54,6 +67,7 @@ impl DeviceSettings {
             connections_max: 64,
             frame_bytes_max: 16 * 1024 * 1024,
             partial_frame_timeout: Duration::from_secs(60),
+            woken: Arc::new(Notify::new()),
         }
     }
 
