@@ -19,20 +19,30 @@ pub(super) fn open(intake: &Intake, seq: IntakeSeq, attribution: &Attribution) -
         .iter()
         .map(|issue| format!("{}: {}", issue.number, issue.text))
         .collect();
-    let priority = if attribution.is_critical { "urgent" } else { "routine" };
+    let priority = if attribution.is_critical {
+        "urgent"
+    } else {
+        "routine"
+    };
     let received = format_instant(intake.head.received_ms);
     let candidate = |key: &store::ResourceKey| {
         let reference = format!("{}/{}", key.resource_type, key.id);
         Json::object([
             ("type", Json::object([("text", "candidate patient".into())])),
-            ("valueReference", Json::object([("reference", reference.into())])),
+            (
+                "valueReference",
+                Json::object([("reference", reference.into())]),
+            ),
         ])
     };
     let mut task = vec![
         ("resourceType", "Task".into()),
         ("identifier", Json::array([identifier(seq)])),
         ("status", "on-hold".into()),
-        ("statusReason", Json::object([("text", reasons.join("; ").into())])),
+        (
+            "statusReason",
+            Json::object([("text", reasons.join("; ").into())]),
+        ),
         ("intent", "order".into()),
         ("priority", priority.into()),
         ("code", code()),

@@ -132,6 +132,8 @@ pub(super) fn digest(connection: &str, message: &[u8]) -> Vec<u8> {
 /// `YYYYMMDDHHMMSS+ZZZZ` in the connection's zone.
 fn wire_time(repository: &Repository, connection: &Connection) -> String {
     let now = jiff::Timestamp::from_millisecond(repository.clock().now_ms());
-    let local = now.unwrap_or_default().to_zoned_datetime(connection.zone.clone());
+    let local = now
+        .unwrap_or_default()
+        .to_zoned_datetime(connection.zone.clone());
     local.strftime("%Y%m%d%H%M%S%z").to_string()
 }

@@ -159,7 +159,10 @@ impl Interpreter {
             stored::read(&snapshot.view(), seq)?
         };
         let Some(intake) = read else {
-            tracing::error!(seq, "E-DEV-6: an intake row is gone or damaged; restore a backup");
+            tracing::error!(
+                seq,
+                "E-DEV-6: an intake row is gone or damaged; restore a backup"
+            );
             return self.forget(seq).await;
         };
         for _ in 0..ATTEMPTS_MAX {
@@ -186,7 +189,12 @@ impl Interpreter {
             Ok(attributed) => attributed,
             Err(_panicked) => {
                 let text = "interpreting this message broke an invariant; please report this";
-                Ok(hold(Issue::error("E-DEV-2", IssueCode::Exception, "", text)))
+                Ok(hold(Issue::error(
+                    "E-DEV-2",
+                    IssueCode::Exception,
+                    "",
+                    text,
+                )))
             }
         }
     }

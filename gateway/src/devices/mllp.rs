@@ -66,9 +66,14 @@ impl Framer {
 
     fn outside<'b>(&mut self, bytes: &'b [u8], mut junk_bytes: usize) -> &'b [u8] {
         let start = bytes.iter().position(|b| *b == VT);
-        let skipped = bytes.get(..start.unwrap_or(bytes.len())).unwrap_or_default();
+        let skipped = bytes
+            .get(..start.unwrap_or(bytes.len()))
+            .unwrap_or_default();
         // The CR of the frame before, or line ends that some senders put between frames.
-        junk_bytes += skipped.iter().filter(|b| !matches!(b, b'\r' | b'\n')).count();
+        junk_bytes += skipped
+            .iter()
+            .filter(|b| !matches!(b, b'\r' | b'\n'))
+            .count();
         let Some(start) = start else {
             self.state = State::Outside { junk_bytes };
             return &[];
@@ -141,7 +146,10 @@ mod tests {
         check("\u{b}one\u{1c}\r", &["one"]);
         check("\u{b}one\u{1c}\r\u{b}two\u{1c}\r", &["one", "two"]);
         check("\u{b}one\u{1c}\u{b}two\u{1c}", &["one", "two"]);
-        check("\u{b}a\rb\nc\u{c}\u{1c}\r\n\r\n\u{b}d\u{1c}\r", &["a\rb\nc\u{c}", "d"]);
+        check(
+            "\u{b}a\rb\nc\u{c}\u{1c}\r\n\r\n\u{b}d\u{1c}\r",
+            &["a\rb\nc\u{c}", "d"],
+        );
         check("\u{b}\u{1c}\r", &[""]);
         check("", &[]);
         let many: String = (0..50).map(|n| format!("\u{b}{n}\u{1c}\r")).collect();
@@ -152,9 +160,12 @@ mod tests {
 
     #[test]
     fn faults_do_not_reach_the_next_frame() {
-        check("GET / HTTP\r\n\u{b}one\u{1c}\r", &["junk 9", "one"]);
+        check("GET / HTTP\r\n\u{b}one\u{1c}\r", &["junk 10", "one"]);
         check("\u{b}half\u{b}one\u{1c}\r", &["cut 4", "one"]);
-        check("\u{b}one\u{1c}\rxy\u{b}two\u{1c}\r", &["one", "junk 2", "two"]);
+        check(
+            "\u{b}one\u{1c}\rxy\u{b}two\u{1c}\r",
+            &["one", "junk 2", "two"],
+        );
         check("\u{b}half of a frame", &[]);
         check("only junk \u{1c}\r", &[]);
         let large = format!("\u{b}{}\u{1c}\r\u{b}next\u{1c}\r", "x".repeat(65));
@@ -166,7 +177,12 @@ mod tests {
     #[test]
     fn knows_when_a_frame_is_under_way() {
         let mut framer = Framer::new(64);
-        for (piece, inside) in [("x", false), ("\u{b}a", true), ("\u{1c}", false), ("\r", false)] {
+        for (piece, inside) in [
+            ("x", false),
+            ("\u{b}a", true),
+            ("\u{1c}", false),
+            ("\r", false),
+        ] {
             framer.push(piece.as_bytes());
             assert_eq!(framer.is_inside(), inside, "{piece:?}");
         }

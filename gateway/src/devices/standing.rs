@@ -160,7 +160,8 @@ fn carried_over(local: &Json, mut drafted: Json) -> Json {
     match drafted.resource_type() {
         Some("DiagnosticReport") => {
             let results = united_results(local, &drafted);
-            let withdraws = drafted.get("status").and_then(Json::as_str) == Some("entered-in-error");
+            let withdraws =
+                drafted.get("status").and_then(Json::as_str) == Some("entered-in-error");
             let is_part = results.len() > drafted.items("result").len();
             let forms = local.get("presentedForm").cloned();
             if let Some(object) = drafted.as_object_mut() {
@@ -252,7 +253,11 @@ mod tests {
         ];
         for (local, local_time, drafted, time, expected) in table {
             let (local, drafted) = (observation(local, local_time), observation(drafted, time));
-            assert_eq!(is_older(&local, &drafted), expected, "{local:?} {drafted:?}");
+            assert_eq!(
+                is_older(&local, &drafted),
+                expected,
+                "{local:?} {drafted:?}"
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::repository::{Actor, Repository, Transaction, Write};
 use fhir_mapping::model::{Json, Limits, parse};
 use fhir_mapping::search::Zone;
 use std::net::SocketAddr;
-use store::{Keys, OpenOptions, Origin, OriginKind, ResourceKey, Store, Table};
+use store::{Keys, OpenOptions, Origin, OriginKind, ResourceKey, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -105,7 +105,11 @@ impl Bench {
         let Some(intake) = intake else {
             return "none".to_owned();
         };
-        let numbers = intake.head.issues.iter().map(|(number, ..)| number.as_str());
+        let numbers = intake
+            .head
+            .issues
+            .iter()
+            .map(|(number, ..)| number.as_str());
         let mut words = vec![match intake.head.state {
             stored::State::Waiting => "waiting",
             stored::State::Settled => "settled",
@@ -205,7 +209,10 @@ async fn send(bench: &Bench, message: &str) -> String {
 async fn a_result_is_stored_before_it_is_acknowledged_and_reaches_the_patient() {
     let bench = Bench::start().await;
     bench.patient("4711", "1990-08-04").await;
-    assert_eq!(send(&bench, &oru("1", "4711", "S1", ("F", "9.10"))).await, "AA 1");
+    assert_eq!(
+        send(&bench, &oru("1", "4711", "S1", ("F", "9.10"))).await,
+        "AA 1"
+    );
     assert_ne!(bench.state(1), "none", "acknowledged means stored");
     bench.reaches(1, "settled").await;
     assert_eq!(bench.heads("Observation"), ["final v1 Patient/p4711 9.10"]);
@@ -222,7 +229,11 @@ async fn the_same_bytes_again_change_nothing_and_hear_the_same() {
     bench.reaches(1, "settled").await;
     assert_eq!(send(&bench, &message).await, "AA 1");
     let other = oru("1", "4711", "S2", ("F", "9.20"));
-    assert_eq!(send(&bench, &other).await, "AA 1", "a used control id, but another message");
+    assert_eq!(
+        send(&bench, &other).await,
+        "AA 1",
+        "a used control id, but another message"
+    );
     bench.reaches(2, "settled").await;
     assert_eq!(bench.state(3), "none");
     assert_eq!(bench.heads("Observation").len(), 2);
@@ -236,21 +247,47 @@ async fn statuses_in_any_order_end_in_the_right_state() {
         ("P", "9.0", "preliminary v1 Patient/p4711 9.0", "settled"),
         ("F", "9.1", "final v2 Patient/p4711 9.1", "settled"),
         ("C", "9.2", "corrected v3 Patient/p4711 9.2", "settled"),
-        ("F", "9.3", "corrected v3 Patient/p4711 9.2", "settled E-DEV-14 E-DEV-14"),
-        ("D", "9.2", "entered-in-error v4 Patient/p4711 9.2", "settled"),
-        ("F", "9.4", "entered-in-error v4 Patient/p4711 9.2", "settled E-DEV-14 E-DEV-14"),
+        (
+            "F",
+            "9.3",
+            "corrected v3 Patient/p4711 9.2",
+            "settled E-DEV-14 E-DEV-14",
+        ),
+        (
+            "D",
+            "9.2",
+            "entered-in-error v4 Patient/p4711 9.2",
+            "settled",
+        ),
+        (
+            "F",
+            "9.4",
+            "entered-in-error v4 Patient/p4711 9.2",
+            "settled E-DEV-14 E-DEV-14",
+        ),
     ];
     for (seq, (status, value, expected, state)) in (1..).zip(table) {
-        send(&bench, &oru(&seq.to_string(), "4711", "S1", (status, value))).await;
+        send(
+            &bench,
+            &oru(&seq.to_string(), "4711", "S1", (status, value)),
+        )
+        .await;
         bench.reaches(seq, state).await;
-        assert_eq!(bench.heads("Observation"), [expected], "after {status} {value}");
+        assert_eq!(
+            bench.heads("Observation"),
+            [expected],
+            "after {status} {value}"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_unknown_patients_result_is_held_and_released() {
     let bench = Bench::start().await;
-    assert_eq!(send(&bench, &oru("1", "4711", "S1", ("F", "9.1"))).await, "AA 1");
+    assert_eq!(
+        send(&bench, &oru("1", "4711", "S1", ("F", "9.1"))).await,
+        "AA 1"
+    );
     bench.reaches(1, "held for patient E-DEV-4").await;
     assert_eq!(bench.heads("Task"), ["on-hold v1"]);
     assert_eq!(bench.heads("Observation"), [""; 0]);
@@ -272,8 +309,14 @@ async fn what_cannot_be_attributed_is_held_alone() {
     let control = good("3", "QC").replace("|P|2.5.1", "|T|2.5.1");
     let no_order = good("4", "S4").replace("OBR", "ZBR");
     let table = [
-        (oru("1", "4712", "S1", ("F", "9.1")), "held for patient E-DEV-5"),
-        (good("2", "S2").replace("ORU^R01^ORU_R01", "ADT^A04"), "held E-V2-7"),
+        (
+            oru("1", "4712", "S1", ("F", "9.1")),
+            "held for patient E-DEV-5",
+        ),
+        (
+            good("2", "S2").replace("ORU^R01^ORU_R01", "ADT^A04"),
+            "held E-V2-7",
+        ),
         (control, "held E-DEV-3"),
         (no_order, "held E-V2-8"),
         (good("5", "S5"), "settled"),
@@ -308,7 +351,9 @@ async fn a_persons_change_is_not_overwritten() {
         let snapshot = bench.repository.store().snapshot().unwrap();
         let view = snapshot.view();
         let heads = view.scan_heads(None, 100).unwrap();
-        let bodies = heads.iter().map(|h| view.version(h.rid, h.version).unwrap().unwrap());
+        let bodies = heads
+            .iter()
+            .map(|h| view.version(h.rid, h.version).unwrap().unwrap());
         let mut observations = bodies.filter(|s| s.key.resource_type == "Observation");
         String::from_utf8(observations.next().unwrap().body).unwrap()
     };
@@ -322,7 +367,10 @@ async fn a_persons_change_is_not_overwritten() {
         id: id.id().unwrap().to_owned(),
     };
     let body = String::from_utf8(bench.repository.read(&key).unwrap().body).unwrap();
-    assert!(body.contains("seen by the nurse") && body.contains("\"final\""), "{body}");
+    assert!(
+        body.contains("seen by the nurse") && body.contains("\"final\""),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -343,7 +391,9 @@ async fn results_point_at_the_order_that_was_placed() {
     let heads = view.scan_heads(None, 100).unwrap();
     let based = heads.iter().filter(|head| {
         let stored = view.version(head.rid, head.version).unwrap().unwrap();
-        String::from_utf8(stored.body).unwrap().contains("ServiceRequest/order")
+        String::from_utf8(stored.body)
+            .unwrap()
+            .contains("ServiceRequest/order")
     });
     assert_eq!(based.count(), 2, "report and result");
 }
@@ -398,7 +448,9 @@ async fn slow_large_and_too_many_connections_are_closed() {
     let mut third = TcpStream::connect(bench.address).await.unwrap();
     assert_eq!(answers(&mut third, 1).await, ["closed"]);
     let message = oru("1", "4711", "S1", ("F", "9.1"));
-    idle.write_all(&mllp::framed(message.as_bytes())).await.unwrap();
+    idle.write_all(&mllp::framed(message.as_bytes()))
+        .await
+        .unwrap();
     assert_eq!(answers(&mut idle, 1).await, ["AA 1"], "idle is no fault");
     drop(second);
 }
@@ -428,8 +480,14 @@ fn peers_get_the_connection_that_names_them() {
         let connection = settings.connection_of(peer.parse().unwrap());
         connection.map(|c| c.name.clone()).unwrap_or_default()
     };
-    assert_eq!((name("192.0.2.7"), name("192.0.2.8")), ("bench".into(), "default".into()));
+    assert_eq!(
+        (name("192.0.2.7"), name("192.0.2.8")),
+        ("bench".into(), "default".into())
+    );
     settings.rules.truncate(1);
-    assert!(settings.connection_of("192.0.2.8".parse().unwrap()).is_none());
-    let _intake_rows = Table::Intake;
+    assert!(
+        settings
+            .connection_of("192.0.2.8".parse().unwrap())
+            .is_none()
+    );
 }

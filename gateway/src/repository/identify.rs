@@ -36,7 +36,9 @@ impl Repository {
             self.add_patients(&term, &mut found)?;
         }
         if !found.is_empty() {
-            return Ok(judged(&found, |patient| !contradicts(patient, demographics)));
+            return Ok(judged(&found, |patient| {
+                !contradicts(patient, demographics)
+            }));
         }
         for (_, value) in identifiers {
             self.add_patients(&search_value(value), &mut found)?;

@@ -15,7 +15,7 @@ mod urgency;
 mod write;
 
 pub use apply::{Applied, Incoming};
-pub use identify::Identified;
+pub use identify::{Identified, search_value};
 pub use read::{HistoryPage, VersionInfo};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
 pub use search::{Cursor, SearchPage, SearchRequest};
