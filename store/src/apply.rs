@@ -55,12 +55,20 @@ pub(crate) struct Ends {
 
 impl Ends {
     pub(crate) fn read(view: &View<'_>) -> Result<Self, StoreError> {
-        let audit = view.last_audit()?;
+        let last_audit = view.last_audit_number()?;
+        let chain = match view.audit(last_audit.saturating_sub(1), 1) {
+            Ok(found) => found.first().map_or([0; 32], |entry| entry.chain),
+            // One damaged entry must not end all writing: the chain starts anew behind it, and
+            // verifying still names the entry.
+            Err(StoreError::Corrupt { .. }) => [0; 32],
+            Err(other) => return Err(other),
+        };
+        let (last_rid, last_seq) = (view.last_rid()?, view.last_seq()?);
         Ok(Self {
-            last_rid: view.last_rid()?,
-            last_seq: view.last_seq()?,
-            last_audit: audit.as_ref().map_or(0, |entry| entry.number),
-            chain: audit.map_or([0; 32], |entry| entry.chain),
+            last_rid,
+            last_seq,
+            last_audit,
+            chain,
         })
     }
 }
@@ -225,7 +233,7 @@ impl Applier<'_, '_> {
             match &row.value {
                 Some(value) => {
                     self.put_sealed(
-                        rows,
+                        (rows, ANYWHERE),
                         Place {
                             database: catalog::ROWS,
                             key: &key,
@@ -246,7 +254,11 @@ impl Applier<'_, '_> {
                 database: catalog::AUDIT,
                 key: &key,
             };
-            self.append_sealed(self.engine.databases.audit, place, (&ends.chain, body))?;
+            self.put_sealed(
+                (self.engine.databases.audit, ABOVE_ALL),
+                place,
+                (&ends.chain, body),
+            )?;
         }
         Ok(Committed {
             seqs: steps.iter().map(|step| step.seq).collect(),
@@ -257,6 +269,8 @@ impl Applier<'_, '_> {
         let databases = self.engine.databases;
         let rid = step.row.head.rid;
         let rid_key = codec::number_key(rid.0);
+        // A new rid is above all others.
+        let flags = if step.is_new { ABOVE_ALL } else { ANYWHERE };
         if step.is_new {
             databases
                 .keys
@@ -268,14 +282,14 @@ impl Applier<'_, '_> {
             database: catalog::VERSIONS,
             key: &key,
         };
-        self.put_sealed(databases.versions, place, (&front, &new.body))?;
+        self.put_sealed((databases.versions, flags), place, (&front, &new.body))?;
 
         let place = Place {
             database: catalog::HEADS,
             key: &rid_key,
         };
         self.put_sealed(
-            databases.heads,
+            (databases.heads, flags),
             place,
             (&codec::encode_head(&step.row), &[]),
         )?;
@@ -287,7 +301,7 @@ impl Applier<'_, '_> {
                 database: catalog::VALUES,
                 key: &rid_key,
             };
-            self.put_sealed(databases.values, place, (&[], &new.values))?;
+            self.put_sealed((databases.values, flags), place, (&[], &new.values))?;
         }
 
         let seq_key = codec::number_key(step.seq.0);
@@ -296,7 +310,7 @@ impl Applier<'_, '_> {
             key: &seq_key,
         };
         let change = codec::encode_change(&change(new, rid, step.seq));
-        self.append_sealed(databases.changes, place, (&change, &[]))
+        self.put_sealed((databases.changes, ABOVE_ALL), place, (&change, &[]))
     }
 
     /// Posts and takes away terms, sorted, so that each span is rewritten once and neighbours
@@ -330,7 +344,17 @@ impl Applier<'_, '_> {
 
     fn change_span(&mut self, key: &SpanKey, places: &[(u16, bool)]) -> Result<(), Fault> {
         let database = self.engine.databases.postings;
-        let before = database.get(self.transaction, key)?.unwrap_or_default();
+        let first_row;
+        let before = if let [(place, true)] = places {
+            // Most terms are new, and their first row takes one search of the tree instead of two.
+            first_row = place.to_be_bytes();
+            match database.get_or_put(self.transaction, key, &first_row)? {
+                None => return Ok(()),
+                Some(before) => before,
+            }
+        } else {
+            database.get(self.transaction, key)?.unwrap_or_default()
+        };
         let after = postings::changed_span(before, places);
         if after == before {
             return Ok(());
@@ -343,10 +367,11 @@ impl Applier<'_, '_> {
         Ok(())
     }
 
-    /// Seals and stores a part in clear and a body that may be packed.
+    /// Seals and stores a part in clear and a body that may be packed. `ANYWHERE` or, for a key
+    /// above all others, `ABOVE_ALL`, which fills pages whole instead of by half.
     fn put_sealed(
         &mut self,
-        database: Database,
+        (database, flags): (Database, PutFlags),
         place: Place<'_>,
         (clear, body): (&[u8], &[u8]),
     ) -> Result<(), Fault> {
@@ -354,23 +379,12 @@ impl Applier<'_, '_> {
             .engine
             .seal
             .seal(place, self.nonces.next(), clear, body)?;
-        Ok(database.put(self.transaction, place.key, &sealed)?)
-    }
-
-    /// Like `put_sealed`, for a key above all others: fills pages whole.
-    fn append_sealed(
-        &mut self,
-        database: Database,
-        place: Place<'_>,
-        (clear, body): (&[u8], &[u8]),
-    ) -> Result<(), Fault> {
-        let sealed = self
-            .engine
-            .seal
-            .seal(place, self.nonces.next(), clear, body)?;
-        Ok(database.put_with_flags(self.transaction, PutFlags::APPEND, place.key, &sealed)?)
+        Ok(database.put_with_flags(self.transaction, flags, place.key, &sealed)?)
     }
 }
+
+const ANYWHERE: PutFlags = PutFlags::empty();
+const ABOVE_ALL: PutFlags = PutFlags::APPEND;
 
 /// The version as it will be read, without its body.
 fn stored(new: &NewVersion, rid: Rid, seq: Seq) -> StoredVersion {

@@ -29,8 +29,8 @@ const GROWTH_BYTES_MIN: usize = 16 << 20;
 const GROWTH_BYTES_MAX: usize = 16 << 30;
 /// Shorter values never leave their page, whatever its size.
 const VALUE_BYTES_IN_PAGE: usize = 512;
-/// Growing waits for open snapshots this long: 300 times 100 ms.
-const GROWTH_WAITS: u32 = 300;
+/// Growing waits for open snapshots this long: 100 times 100 ms.
+const GROWTH_WAITS: u32 = 100;
 const GROWTH_WAIT: Duration = Duration::from_millis(100);
 
 /// Everything that a transaction needs, shared by the writer and all snapshots.

@@ -30,3 +30,104 @@ pub use vocabulary::{
     Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId, WriteSet,
 };
 pub use writer::{Keys, OpenOptions, Store};
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{self, HeadRow};
+    use crate::keyring::{Blinder, StoreKeys};
+    use crate::seal::{Place, Seal};
+    use crate::*;
+    use std::fmt::Write;
+
+    fn hex(bytes: &[u8]) -> String {
+        let mut out = String::new();
+        for byte in bytes {
+            write!(out, "{byte:02x}").unwrap();
+        }
+        out
+    }
+
+    fn example() -> (ResourceKey, StoredVersion, Head) {
+        let key = ResourceKey {
+            resource_type: "Patient".into(),
+            id: "p1".into(),
+        };
+        let version = StoredVersion {
+            key: key.clone(),
+            rid: Rid(1),
+            version: VersionId(1),
+            seq: Seq(7),
+            deleted: false,
+            was_head: true,
+            time_ms: 1_767_225_600_000,
+            hlc: 300,
+            origin: Origin {
+                kind: OriginKind::Device,
+                number: 3,
+            },
+            body: b"{\"resourceType\":\"Patient\",\"id\":\"p1\"}".to_vec(),
+        };
+        let head = Head {
+            rid: Rid(1),
+            version: VersionId(1),
+            newest: VersionId(1),
+            seq: Seq(7),
+            deleted: false,
+            review_open: false,
+            time_ms: version.time_ms,
+            hlc: 300,
+        };
+        (key, version, head)
+    }
+
+    /// FORMAT.md shows these bytes; whoever changes the format sees it here.
+    #[test]
+    fn the_worked_example_of_the_format_is_true() {
+        let text: String = include_str!("../FORMAT.md")
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
+        let check = |name: &str, bytes: &[u8]| {
+            assert!(
+                text.contains(&hex(bytes)),
+                "FORMAT.md lacks {name}: {}",
+                hex(bytes)
+            );
+        };
+        let keys = StoreKeys::generate(|buffer| buffer.fill(0x11));
+        check("wrapped keys", &keys.wrap(&[0x22; 32], [0x33; 12]).unwrap());
+        check("key check", &keyring::key_check(&[0x22; 32]));
+
+        let (seal, blinder) = (Seal::new(&keys.data_key), Blinder::new(&keys.index_key));
+        let (key, version, head) = example();
+        let blinded_key = blinder.key(&key);
+        check("key of keys", &blinded_key);
+        let front = codec::encode_version(&version);
+        check("front of versions", &front);
+        let version_key = codec::version_key(Rid(1), VersionId(1));
+        check("key of versions", &version_key);
+        let place = Place {
+            database: catalog::VERSIONS,
+            key: &version_key,
+        };
+        let sealed = seal.seal(place, [0x44; 12], &front, &version.body).unwrap();
+        check("sealed version", &sealed);
+        check("head", &codec::encode_head(&HeadRow { blinded_key, head }));
+        let change = Change {
+            seq: Seq(7),
+            rid: Rid(1),
+            version: VersionId(1),
+            origin: version.origin,
+            hlc: 300,
+            urgency: Urgency::Clinical,
+            deleted: false,
+            became_head: true,
+        };
+        check("change", &codec::encode_change(&change));
+        let term = blinder.term(&Term(b"family smith".to_vec()));
+        check("key of postings", &postings::span_key(&term, Rid(4097)));
+        let row = postings::changed_span(&[], &[(1, true), (0x123, true)]);
+        check("postings", &row);
+        check("chain", &apply::chain_link(&[0; 32], b"first"));
+    }
+}

@@ -258,13 +258,6 @@ impl<'t> View<'t> {
         Ok((!opened.is_empty()).then_some((last, opened)))
     }
 
-    pub(crate) fn last_audit(&self) -> Result<Option<AuditEntry>, StoreError> {
-        let last = self.engine.databases.audit.last(self.transaction);
-        let last = last.map_err(|e| StoreError::disk(catalog::AUDIT, &e))?;
-        last.map(|(key, sealed)| self.open_audit(key, sealed))
-            .transpose()
-    }
-
     pub(crate) fn last_audit_number(&self) -> Result<u64, StoreError> {
         self.last_number(self.engine.databases.audit, catalog::AUDIT)
     }

@@ -102,8 +102,7 @@ fn foreign_and_damaged_files_are_refused_unchanged() {
         ("absurd page size", with(40, &12_345_u32.to_ne_bytes())),
     ];
     for (name, bytes) in cases {
-        println!("{name}");
-        fs::write(&file, bytes).unwrap();
+        fs::write(&file, bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         check(folder.path(), "E-STORE-8");
     }
     fs::write(&file, &good).unwrap();
