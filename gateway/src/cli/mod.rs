@@ -1,9 +1,12 @@
 //! The command line: one file a subcommand. Answers go to stdout, everything else to stderr.
 
 mod conflicts;
+mod export;
+mod import;
 mod remote;
 mod serve;
 mod token;
+mod verify;
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError};
@@ -45,6 +48,12 @@ enum Command {
     Token(token::TokenArgs),
     /// List, show and decide the conflicts that wait for a person.
     Conflicts(conflicts::ConflictsArgs),
+    /// Bring in Bundles, NDJSON and single resources from files.
+    Import(import::ImportArgs),
+    /// Write out the newest version of every resource as NDJSON.
+    Export(export::ExportArgs),
+    /// Open all that is stored and check that it agrees.
+    Verify(verify::VerifyArgs),
 }
 
 /// Arguments of every subcommand that works on a data folder.
@@ -137,6 +146,9 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Token(args)) => token::run(args),
         Some(Command::Conflicts(args)) => conflicts::run(args),
+        Some(Command::Import(args)) => import::run(args),
+        Some(Command::Export(args)) => export::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
     };
     match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,
@@ -212,5 +224,16 @@ mod tests {
         check("wayside conflicts decide r --rationale why", false);
         check("wayside conflicts decide r --take local", false);
         check("wayside fly", false);
+        check("wayside import --again --json a.json dir", true);
+        check("wayside import", false);
+        check(
+            "wayside import a.json --to http://127.0.0.1:8080/fhir",
+            true,
+        );
+        check("wayside import a.json --token-file t", false);
+        check("wayside export --type Patient --type Task --out d", true);
+        check("wayside export --type Patience", false);
+        check("wayside verify --sample 100", true);
+        check("wayside verify --sample 0", false);
     }
 }

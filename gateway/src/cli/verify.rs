@@ -1,0 +1,99 @@
+//! `wayside verify`: opens what is stored and checks that it agrees with itself.
+
+use super::{CliError, Exit, PlaceArgs, say};
+use crate::app;
+use clap::Args;
+use store::VerifyReport;
+
+#[derive(Args, Debug)]
+#[command(after_help = "Exit code 3: something is damaged; restore a backup of the folder.")]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Open the bodies of about this many resources, evenly spread, instead of all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    sample: Option<u64>,
+}
+
+pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
+    let config = args.place.load()?;
+    if !config.store.folder.exists() {
+        let folder = config.store.folder.display();
+        return Err(CliError::usage(format!(
+            "E-VERIFY-1: there is no folder {folder}"
+        )));
+    }
+    let store = app::open_store(&config)?;
+    let report = store.verify(args.sample);
+    store.close();
+    let report = report?;
+    lines(&report).iter().for_each(|line| say(line));
+    Ok(if report.findings_total == 0 {
+        Exit::Done
+    } else {
+        Exit::Findings
+    })
+}
+
+fn lines(report: &VerifyReport) -> Vec<String> {
+    let counts = [
+        ("resources", report.heads),
+        ("versions opened", report.versions),
+        ("search values", report.values),
+        ("changes", report.changes),
+        ("audit entries", report.audit_entries),
+        ("rows", report.rows),
+    ];
+    let count = |(name, count): (&str, u64)| format!("{name:<16} {count:>10}");
+    let mut lines: Vec<String> = counts.into_iter().map(count).collect();
+    let finding = |finding: &store::Finding| format!("{}: {}", finding.database, finding.text);
+    lines.extend(report.findings.iter().map(finding));
+    let shown = u64::try_from(report.findings.len()).unwrap_or(u64::MAX);
+    if report.findings_total > shown {
+        lines.push(format!("{} more findings", report.findings_total - shown));
+    }
+    lines.push(match report.findings_total {
+        0 => "sound".to_owned(),
+        total => format!("{total} findings"),
+    });
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use store::Finding;
+
+    #[test]
+    fn reports() {
+        let sound = VerifyReport {
+            heads: 3,
+            versions: 4,
+            ..VerifyReport::default()
+        };
+        assert_snapshot!(lines(&sound).join("\n"), @r"
+        resources                 3
+        versions opened           4
+        search values             0
+        changes                   0
+        audit entries             0
+        rows                      0
+        sound
+        ");
+        let damaged = VerifyReport {
+            findings_total: 102,
+            findings: vec![Finding {
+                database: "versions",
+                text: "version 2 of resource 1 is missing".to_owned(),
+            }],
+            ..VerifyReport::default()
+        };
+        let text = lines(&damaged).split_off(6).join("\n");
+        assert_snapshot!(text, @r"
+        versions: version 2 of resource 1 is missing
+        101 more findings
+        102 findings
+        ");
+    }
+}
