@@ -156,10 +156,7 @@ impl Import<'_> {
             Err(error) => Err(format!("E-IMPORT-4: cannot be unpacked: {error}")),
         };
         match posting {
-            Ok(posting) => {
-                let reply = self.door.post(&posting).await?;
-                report.settle(&posting, &reply);
-            }
+            Ok(posting) => self.settle(posting, report).await?,
             Err(text) => report.reject_file(text),
         }
         Ok(())
@@ -229,7 +226,6 @@ impl Import<'_> {
         (group, false)
     }
 
-    /// All in one commit; when that is refused, each by itself, so that only the bad ones stay out.
     async fn group_in(
         &self,
         source: &Source,
@@ -239,9 +235,14 @@ impl Import<'_> {
         if group.is_empty() {
             return Ok(());
         }
-        let mut posting = Posting::of_lines(group, &source.seed);
+        self.settle(Posting::of_lines(group, &source.seed), report)
+            .await
+    }
+
+    /// All in one commit; when that is refused, each by itself, so that only the bad ones stay out.
+    async fn settle(&self, mut posting: Posting, report: &mut FileReport) -> Result<(), CliError> {
         let mut reply = self.door.post(&posting).await?;
-        if !reply.is_success() {
+        if !reply.is_success() && posting.stands_apart {
             posting.set_type("batch");
             reply = self.door.post(&posting).await?;
         }

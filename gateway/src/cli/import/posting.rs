@@ -1,7 +1,7 @@
 //! What is sent to the gateway for a file, or a group of its lines: always one Bundle, whose entries
 //! remember where they came from. Pure.
 
-use fhir_mapping::model::{Json, Object, is_valid_id};
+use fhir_mapping::model::{Json, Object};
 use uuid::Uuid;
 
 /// Where in its file a resource stands.
@@ -19,7 +19,13 @@ pub(super) struct Posting {
     pub(super) bundle: Json,
     /// Place and type of each entry of the Bundle.
     pub(super) entries: Vec<(Place, String)>,
+    /// Each entry may come in without the others: tried together first, for that is one commit
+    /// instead of many.
+    pub(super) stands_apart: bool,
 }
+
+/// Entries of a batch that are tried together.
+const TOGETHER_MAX: usize = 1000;
 
 /// Names ids that are derived from files.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0d_52e2_7f0b_4c0e_9d35_0a8c_51f2_77b1);
@@ -31,9 +37,14 @@ impl Posting {
         let is_bundle = json.resource_type() == Some("Bundle");
         let kind = json.get("type").and_then(Json::as_str);
         match kind.filter(|_| is_bundle) {
-            Some("transaction" | "batch") => {
+            Some(kind @ ("transaction" | "batch")) => {
+                let stands_apart = kind == "batch";
                 fix_ids(&mut json, seed);
-                Ok(Posting::of_bundle(json))
+                let mut posting = Posting::of_bundle(json, stands_apart);
+                if stands_apart && posting.entries.len() <= TOGETHER_MAX {
+                    posting.set_type("transaction");
+                }
+                Ok(posting)
             }
             Some("collection" | "searchset") => Posting::of_collection(json, seed),
             Some(kind @ ("history" | "transaction-response" | "batch-response")) => Err(format!(
@@ -52,13 +63,14 @@ impl Posting {
         Posting::of_resources(placed.collect(), seed)
     }
 
+    /// Runs the entries by themselves (`batch`) or together (`transaction`).
     pub(super) fn set_type(&mut self, kind: &str) {
         if let Some(bundle) = self.bundle.as_object_mut() {
             bundle.set("type", kind.into());
         }
     }
 
-    fn of_bundle(bundle: Json) -> Posting {
+    fn of_bundle(bundle: Json, stands_apart: bool) -> Posting {
         let entry_type = |entry: &Json| {
             let resource = entry.get("resource").and_then(Json::resource_type);
             let url = || {
@@ -74,7 +86,11 @@ impl Posting {
         let entries = bundle.items("entry").iter().enumerate();
         let entries = entries.map(|(i, entry)| (Place::Entry(i), entry_type(entry)));
         let entries = entries.collect();
-        Posting { bundle, entries }
+        Posting {
+            bundle,
+            entries,
+            stands_apart,
+        }
     }
 
     /// Entries with a `fullUrl` may name each other by it: they go in together.
@@ -123,6 +139,7 @@ impl Posting {
         Posting {
             bundle,
             entries: places,
+            stands_apart: true,
         }
     }
 }
@@ -142,8 +159,8 @@ fn id_of(resource: &mut Json, make: impl Fn() -> String) -> String {
 }
 
 fn put(kind: &str, id: &str) -> Json {
-    // An id that is none could change the URL's meaning; the entry is refused all the same.
-    let id = if is_valid_id(id) { id } else { "-" };
+    // An id that is none must not change the URL's meaning; the entry is refused all the same.
+    let id = id.split(['/', '?', '#']).next().unwrap_or_default();
     Json::object([
         ("method", "PUT".into()),
         ("url", format!("{kind}/{id}").into()),

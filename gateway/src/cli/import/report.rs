@@ -108,7 +108,7 @@ impl FileReport {
                 status => {
                     let outcome = response.and_then(|r| r.get("outcome"));
                     let (expression, text) = first_issue(outcome, status);
-                    self.reject(*place, &expression, text);
+                    self.reject(*place, &inside(&expression, kind), text);
                 }
             }
         }
@@ -122,9 +122,10 @@ impl FileReport {
         }
         for issue in issues {
             let (expression, text) = of_issue(issue);
-            let place = entry_index(&expression).and_then(|i| posting.entries.get(i));
-            let place = place.map_or(Place::File, |(place, _)| *place);
-            self.reject(place, &expression, text);
+            match entry_index(&expression).and_then(|i| posting.entries.get(i)) {
+                Some((place, kind)) => self.reject(*place, &inside(&expression, kind), text),
+                None => self.reject(Place::File, &expression, text),
+            }
         }
     }
 }
@@ -147,6 +148,19 @@ fn of_issue(issue: &Json) -> (String, String) {
         .or_else(|| issue.str_at(&["code"]))
         .unwrap_or("refused");
     (expression.to_owned(), text.to_owned())
+}
+
+/// `Patient.name` of `Bundle.entry[3].resource.name`: the place says the rest.
+fn inside(expression: &str, kind: &str) -> String {
+    let rest = expression.strip_prefix("Bundle.entry[");
+    let rest = rest
+        .and_then(|rest| rest.split_once(']'))
+        .map(|(_, rest)| rest);
+    match rest.map(|rest| (rest.strip_prefix(".resource"), rest)) {
+        Some((Some(element), _)) => format!("{kind}{element}"),
+        Some((None, rest)) => rest.trim_start_matches('.').to_owned(),
+        None => expression.to_owned(),
+    }
 }
 
 /// 3 of `Bundle.entry[3].resource.name`.

@@ -6,6 +6,7 @@ use crate::keys;
 use crate::repository::Repository;
 use fhir_mapping::model::{Json, Limits, parse};
 use fhir_mapping::search::Zone;
+use insta::assert_snapshot;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -133,7 +134,11 @@ fn every_form_and_packing_comes_in() {
     );
     site.file("g.json", collection);
     let report = site.import(&[site.folder.path().to_owned()]);
-    assert_eq!(report.lines().join("\n"), "");
+    assert_snapshot!(report.lines().join("\n"), @"
+    Basic                                 1 created        0 known
+    Patient                               9 created        0 known
+    7 files: 10 resources created, 0 known before, 0 rejects
+    ");
     for id in ["a", "b", "c", "d", "l1", "l2", "l3", "g"] {
         assert!(site.read("Patient", id).is_some(), "{id}");
     }
@@ -188,7 +193,18 @@ fn rejects_are_named_and_the_rest_comes_in() {
     site.file("e.json", r#"{"id":"x"}"#);
     site.file("f.json.gz", &gzip(PATIENT)[..20]);
     let report = site.import(&[site.folder.path().to_owned()]);
-    assert_eq!(report.lines().join("\n"), "");
+    assert_snapshot!(report.lines().join("\n"), @"
+    a.ndjson line 10 Patient.name[0].famly: E-VAL-5: R4 has no such element here
+    a.ndjson line 120: E-JSON-2: malformed JSON at byte 2: expected a key in quotes
+    a.ndjson line 240 request.url: E-ROUTE-2: an id has 1 to 64 letters, digits, - or .
+    b.json entry 0 Patient.active: E-VAL-13: true or false is wanted here
+    c.json: E-JSON-2: malformed JSON at byte 1: expected a key in quotes
+    d.json: E-IMPORT-10: a Bundle of type history is no input; take a collection or transaction
+    e.json: E-IMPORT-11: no resource: resourceType is missing
+    f.json.gz: E-IMPORT-4: cannot be unpacked: incomplete deflate stream
+    Patient                             247 created        0 known
+    6 files: 247 resources created, 0 known before, 8 rejects
+    ");
     assert_eq!(site.counts().get("Patient"), Some(&247));
     assert_eq!(site.counts().get("Basic"), None);
     // Rejected files are tried again.
