@@ -1,8 +1,7 @@
 // A web app's calls through fhir-kit-client. Argument: the FHIR base.
 import assert from 'node:assert';
-import kit from 'fhir-kit-client';
+import { Client } from 'fhir-kit-client';
 
-const Client = kit.default ?? kit;
 const client = new Client({ baseUrl: process.argv[2] });
 
 const statement = await client.capabilityStatement();
