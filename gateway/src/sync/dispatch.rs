@@ -7,10 +7,11 @@ use super::outbox::{self, Group, Item};
 use super::shadow::{self, Shadow};
 use super::target::{Answer, Pulled};
 use crate::failure::Failure;
-use store::{RowWrite, VersionId};
+use std::collections::HashSet;
+use store::{Rid, RowWrite, VersionId};
 
-/// A delivery that waits for a decision or for another delivery is looked at again this often; a
-/// new version of its resource brings it forward at once.
+/// A delivery that waits for a decision is looked at again this often; a new version of its
+/// resource brings it forward at once.
 const HELD_MS: u64 = 60_000;
 
 /// Faults in a row after which the target as a whole is left alone for a while.
@@ -31,8 +32,18 @@ impl Courier {
         }
         let mut rows = Vec::new();
         let mut outcome = Ok(());
+        let mut missing: HashSet<Rid> = HashSet::new();
         for item in group.send {
-            outcome = self.deliver(item, &mut rows).await;
+            let rid = item.stored.rid;
+            if item.needs.iter().any(|need| missing.contains(need)) {
+                missing.insert(rid);
+                continue;
+            }
+            outcome = self.deliver(item, &mut rows).await.map(|is_settled| {
+                if !is_settled {
+                    missing.insert(rid);
+                }
+            });
             if outcome.is_err() || !self.is_up() {
                 break;
             }
@@ -47,8 +58,11 @@ impl Courier {
         for (at, rid) in group.void.drain(..) {
             rows.extend(delivery::take_away(at, rid));
         }
-        let look_again_ms = self.after(HELD_MS);
-        for mut item in group.held.drain(..).chain(group.blocked.drain(..)) {
+        let held_ms = self.after(HELD_MS);
+        let blocked_ms = self.after(self.settings.probe_interval_ms);
+        let held = group.held.drain(..).map(|item| (item, held_ms));
+        let blocked = group.blocked.drain(..).map(|item| (item, blocked_ms));
+        for (mut item, look_again_ms) in held.chain(blocked) {
             item.delivery.next_try_ms = look_again_ms;
             rows.extend(delivery::put(item.at, &item.delivery));
         }
@@ -59,14 +73,16 @@ impl Courier {
         rows
     }
 
-    async fn deliver(&mut self, item: Item, rows: &mut Vec<RowWrite>) -> Result<(), Failure> {
+    /// Sends one; true when the target holds it now.
+    async fn deliver(&mut self, item: Item, rows: &mut Vec<RowWrite>) -> Result<bool, Failure> {
         let plan = self.target.plan(&item.sending());
         let answer = self.target.send(plan).await;
         match self.judge(&item, answer) {
             Verdict::Reconcile => self.reconcile(item, rows).await,
             verdict => {
+                let is_settled = matches!(verdict, Verdict::Settled { .. });
                 self.record(item, verdict, rows);
-                Ok(())
+                Ok(is_settled)
             }
         }
     }
@@ -145,8 +161,13 @@ impl Courier {
         rows.extend(delivery::take_away(item.at, item.stored.rid));
     }
 
-    /// The target holds something else than expected: find out what, and act on that.
-    async fn reconcile(&mut self, mut item: Item, rows: &mut Vec<RowWrite>) -> Result<(), Failure> {
+    /// The target holds something else than expected: find out what, and act on that. True when it
+    /// turns out to hold what was sent.
+    async fn reconcile(
+        &mut self,
+        mut item: Item,
+        rows: &mut Vec<RowWrite>,
+    ) -> Result<bool, Failure> {
         let reading = self.target.read(&item.stored.key).await;
         let ours = {
             let snapshot = self.store().snapshot()?;
@@ -156,7 +177,7 @@ impl Courier {
         match outbound::compare(reading, &ours, item.shadow.as_ref()) {
             Finding::Settled { remote_version } => {
                 self.settle(&item, remote_version, rows);
-                return Ok(());
+                return Ok(true);
             }
             Finding::Agreed {
                 remote_version,
@@ -178,13 +199,13 @@ impl Courier {
             finding @ (Finding::Unchanged | Finding::Unanswered(_)) => {
                 let verdict = self.judge_finding(&item, finding);
                 self.record(item, verdict, rows);
-                return Ok(());
+                return Ok(false);
             }
         }
         item.delivery.rounds += 1;
         item.delivery.next_try_ms = 0;
         rows.extend(delivery::put(item.at, &item.delivery));
-        Ok(())
+        Ok(false)
     }
 
     fn judge_finding(&mut self, item: &Item, finding: Finding) -> Verdict {

@@ -28,7 +28,8 @@ pub(super) struct Item {
     pub(super) delivery: Delivery,
     pub(super) stored: StoredVersion,
     pub(super) shadow: Option<Shadow>,
-    needs: Vec<Rid>,
+    /// Resources it refers to that the target does not have yet.
+    pub(super) needs: Vec<Rid>,
 }
 
 /// What may leave now, in order.
