@@ -18,7 +18,7 @@ pub(super) fn json(body: &[u8]) -> Result<Json, Failure> {
         let text = "the request needs a body: one resource in JSON";
         return Err(Failure::new(
             Category::Incorrect,
-            "E-BODY-1",
+            "E-CONTENT-1",
             IssueCode::Required,
             text,
         ));
@@ -33,16 +33,19 @@ pub(super) fn check_type(resource: &Json, expected: &str) -> Result<(), Failure>
         Some(_) => {
             let text = format!("resourceType must be {expected}, as the URL says");
             Err(
-                Failure::new(Category::Incorrect, "E-BODY-2", IssueCode::Value, text)
+                Failure::new(Category::Incorrect, "E-CONTENT-2", IssueCode::Value, text)
                     .at("resourceType"),
             )
         }
         None => {
             let text = format!("resourceType is missing; the URL wants {expected}");
-            Err(
-                Failure::new(Category::Incorrect, "E-BODY-3", IssueCode::Required, text)
-                    .at("resourceType"),
+            Err(Failure::new(
+                Category::Incorrect,
+                "E-CONTENT-3",
+                IssueCode::Required,
+                text,
             )
+            .at("resourceType"))
         }
     }
 }
@@ -54,7 +57,7 @@ pub(super) fn check_id(resource: &Json, id: &str) -> Result<(), Failure> {
     }
     let path = format!("{}.id", resource.resource_type().unwrap_or_default());
     let text = "the resource's id must be there and equal the id in the URL";
-    Err(Failure::new(Category::Incorrect, "E-BODY-4", IssueCode::Value, text).at(&path))
+    Err(Failure::new(Category::Incorrect, "E-CONTENT-4", IssueCode::Value, text).at(&path))
 }
 
 /// 422 when the structure has errors; warnings do not stop a write.

@@ -109,7 +109,7 @@ fn includes_cut() -> Issue {
         severity: Severity::Warning,
         code: IssueCode::TooCostly,
         expression: String::new(),
-        number: "E-PAGE-2",
+        number: "E-INCLUDE-1",
         text: "this page includes more resources than one answer holds; some were left out: ask for a smaller _count".to_owned(),
     }
 }

@@ -289,28 +289,28 @@ async fn history(site: &Site, request: &str) -> String {
 async fn bad_bodies_are_refused_by_name_and_nothing_is_stored() {
     let site = Site::new();
     let cases = [
-        ("POST Patient", "", 400, "E-BODY-1", ""),
+        ("POST Patient", "", 400, "E-CONTENT-1", ""),
         ("POST Patient", "{", 400, "E-JSON-", ""),
         (
             "POST Patient",
             r#"{"resourceType":"Observation"}"#,
             400,
-            "E-BODY-2",
+            "E-CONTENT-2",
             "resourceType",
         ),
-        ("POST Patient", "{}", 400, "E-BODY-3", "resourceType"),
+        ("POST Patient", "{}", 400, "E-CONTENT-3", "resourceType"),
         (
             "PUT Patient/a",
             r#"{"resourceType":"Patient","id":"b"}"#,
             400,
-            "E-BODY-4",
+            "E-CONTENT-4",
             "Patient.id",
         ),
         (
             "PUT Patient/a",
             r#"{"resourceType":"Patient"}"#,
             400,
-            "E-BODY-4",
+            "E-CONTENT-4",
             "Patient.id",
         ),
     ];
@@ -442,7 +442,7 @@ async fn a_transaction_is_all_or_nothing() {
                 ),
             ],
             400,
-            "E-BODY-4",
+            "E-CONTENT-4",
             "Bundle.entry[1].resource.id",
         ),
         (
@@ -724,7 +724,7 @@ async fn pages_tile_the_answer() {
     let damaged = next.unwrap().replace("_after=", "_after=A");
     site.ask(&damaged, &[], "")
         .await
-        .refused(400, "E-PAGE-1", "");
+        .refused(400, "E-LINK-1", "");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl Cursor {
         });
         cursor.ok_or_else(|| {
             let text = "the page link is damaged or belongs to another search; search anew";
-            Failure::new(Category::Incorrect, "E-PAGE-1", IssueCode::Value, text)
+            Failure::new(Category::Incorrect, "E-LINK-1", IssueCode::Value, text)
         })
     }
 }
