@@ -140,7 +140,7 @@ fn point_reads(store: &Store) {
     println!("point reads of head and body, 2 threads: {rate:.0}/s, {each:.1} us CPU each");
 }
 
-/// An observation of about 1.5 kB with 40 terms, half of them its own.
+/// An observation of about 1.5 kB with 40 terms.
 fn resource(number: u64, kind: &str) -> NewVersion {
     let patient = number / 50;
     let value = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
@@ -165,12 +165,13 @@ fn resource(number: u64, kind: &str) -> NewVersion {
     new
 }
 
-/// Ten terms that all share, ten that a code or day shares, six of a patient, the rest its own.
+/// Ten terms that all share, twelve that a code or day shares, twelve of a patient or encounter, six
+/// of its own (id, identifier): as an observation has them.
 fn search_term(term: u64, number: u64, kind: &str) -> Term {
     let text = match term {
         0..10 => format!("everyone {term}"),
-        10..20 => format!("code {term} {}", number % 90),
-        20..26 => format!("patient {term} {}", number / 50),
+        10..22 => format!("code {term} {}", number % 90),
+        22..34 => format!("patient {term} {}", number / 50),
         _ => format!("{kind} {term} {number}"),
     };
     Term(text.into_bytes())

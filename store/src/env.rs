@@ -131,6 +131,14 @@ impl Engine {
         Ok(())
     }
 
+    /// A commit that met the end of the disk leaves the pages it managed to write behind the last
+    /// page, where nothing refers to them: they go, and with them the reason for the next failure.
+    pub(crate) fn trim_after_failure(&self) -> Result<(), StoreError> {
+        self.data_file
+            .set_len(self.end_of_pages())
+            .map_err(|e| StoreError::file("shortening the data file", &e))
+    }
+
     /// Bytes of the data file up to its last page.
     pub(crate) fn end_of_pages(&self) -> u64 {
         let pages = u64::try_from(self.env.info().last_page_number).unwrap_or(u64::MAX);

@@ -251,7 +251,11 @@ impl Writer {
             other => return StoreError::disk("writing", other),
         };
         if full {
-            return StoreError::Full;
+            return self
+                .engine
+                .trim_after_failure()
+                .err()
+                .unwrap_or(StoreError::Full);
         }
         let poisoned = StoreError::Poisoned(error.to_string());
         self.poisoned = Some(poisoned.clone());
@@ -433,6 +437,32 @@ mod tests {
         assert!(matches!(outcome, Err(StoreError::Invalid(_))));
         assert!(bench.run(1, |_| Planned::Refused).unwrap().seqs.is_empty());
         assert!(bench.run(1, writes).is_ok());
+    }
+
+    fn audits(_name: u8) -> Planned {
+        Planned::Write(WriteSet {
+            audit: vec![b"entry".to_vec()],
+            ..WriteSet::default()
+        })
+    }
+
+    #[test]
+    fn a_damaged_last_audit_entry_does_not_end_all_writing() {
+        let mut bench = Bench::new(1 << 24);
+        assert!(bench.run(1, audits).is_ok());
+        let engine = Arc::clone(&bench.writer.engine);
+        let mut transaction = engine.env.write_txn().unwrap();
+        let key = crate::codec::number_key(1);
+        engine
+            .databases
+            .audit
+            .put(&mut transaction, &key, b"damage")
+            .unwrap();
+        transaction.commit().unwrap();
+        assert!(bench.run(2, audits).is_ok());
+        let transaction = engine.env.read_txn().unwrap();
+        let found = View::new(&transaction, &engine).audit(1, 9).unwrap();
+        assert_eq!((found.len(), found[0].number), (1, 2));
     }
 
     #[test]
