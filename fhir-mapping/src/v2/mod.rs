@@ -1,26 +1,24 @@
 //! HL7 v2: bytes to message, message to draft, message to acknowledgement.
 
 mod ack;
-mod charset;
 mod dates;
-mod escape;
 mod groups;
-mod header;
 mod keys;
 mod observation;
 mod oru;
 mod patient;
-mod segments;
 mod shape;
 mod specimen;
 mod status;
+mod syntax;
 mod values;
 
 use crate::draft::Draft;
 use crate::model::{Issue, IssueCode, Json, Severity};
 use crate::terminology::systems::urn_part;
-use header::RawHeader;
-use segments::{Field, Segment, Syntax};
+use syntax::charset;
+use syntax::header::{self, RawHeader};
+use syntax::segments::{self, Field, Segment, Syntax};
 
 /// What must be known of a connection to read its messages.
 #[derive(Clone, Debug)]

@@ -248,7 +248,7 @@ fn performers(obx: &Segment) -> Vec<Json> {
 /// OBX-18, else the sending application.
 fn device(context: &Context<'_>, obx: &Segment) -> Option<Json> {
     let instance = obx.field(18).first();
-    let identifier = super::shape::entity_identifier(instance, "");
+    let identifier = super::shape::numbered_identifier(instance, "");
     match identifier {
         Some(identifier) => Some(Json::object([("identifier", identifier)])),
         None => {
@@ -259,7 +259,7 @@ fn device(context: &Context<'_>, obx: &Segment) -> Option<Json> {
 }
 
 fn instance_identifier(obx: &Segment) -> Vec<Json> {
-    let identifier = super::shape::entity_identifier(obx.field(21).first(), "FILL");
+    let identifier = super::shape::numbered_identifier(obx.field(21).first(), "FILL");
     identifier.into_iter().collect()
 }
 

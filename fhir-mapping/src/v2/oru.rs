@@ -5,7 +5,7 @@ use super::keys::fixed_id;
 use super::observation::{self, OrderFacts};
 use super::segments::Field;
 use super::shape::{
-    Shape, code_key, codeable, coding, concept, entity_identifier, note_text, person, reference,
+    Shape, code_key, codeable, coding, concept, note_text, numbered_identifier, person, reference,
 };
 use super::status::{derived_status, report_status};
 use super::{Connection, Context, Message, patient, specimen, warning};
@@ -110,24 +110,24 @@ fn order_number(
     part: &PatientPart<'_>,
     order: &Order<'_>,
 ) -> (String, String) {
-    let entity = |field: Field<'_>| {
+    let number = |field: Field<'_>| {
         let value = field.component(1).sub(1).text()?;
         Some((value, field.component(2).sub(1).text_or_empty()))
     };
-    let common = |n: usize| order.orc.and_then(|orc| entity(orc.field(n).first()));
+    let of_orc = |n: usize| order.orc.and_then(|orc| number(orc.field(n).first()));
     let specimen = || {
         Some((
             order.specimen.and_then(specimen::specimen_id)?,
             String::new(),
         ))
     };
-    if let Some(filler) = entity(order.obr.field(3).first()) {
+    if let Some(filler) = number(order.obr.field(3).first()) {
         return filler;
     }
-    let others = common(3)
+    let others = of_orc(3)
         .or_else(specimen)
-        .or_else(|| entity(order.obr.field(2).first()))
-        .or_else(|| common(2));
+        .or_else(|| number(order.obr.field(2).first()))
+        .or_else(|| of_orc(2));
     let (used, number) = match others {
         Some(number) => ("another number of the order or specimen", number),
         None => ("patient and time", stand_in(context, part, order)),
@@ -183,7 +183,7 @@ fn request(
         .with("meta", context.meta(false))
         .with_list(
             "identifier",
-            entity_identifier(placer, "PLAC").into_iter().collect(),
+            numbered_identifier(placer, "PLAC").into_iter().collect(),
         )
         .with("status", status)
         .with("intent", "order")
@@ -258,8 +258,8 @@ fn with_effective(shape: Shape, start: Option<String>, end: Option<String>) -> S
 fn identifiers(order: &Order<'_>) -> Vec<Json> {
     let filler = [Some(order.obr.field(3)), order.orc.map(|orc| orc.field(3))];
     let mut filler = filler.into_iter().flatten();
-    let filler = filler.find_map(|field| entity_identifier(field.first(), "FILL"));
-    let placer = placer(order).and_then(|field| entity_identifier(field, "PLAC"));
+    let filler = filler.find_map(|field| numbered_identifier(field.first(), "FILL"));
+    let placer = placer(order).and_then(|field| numbered_identifier(field, "PLAC"));
     placer.into_iter().chain(filler).collect()
 }
 

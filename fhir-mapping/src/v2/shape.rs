@@ -112,7 +112,7 @@ pub(super) fn authority_system(namespace: &str, universal: &str, kind: &str) -> 
 }
 
 /// EI to Identifier of a type of table 0203 (`PLAC`, `FILL`). `None` when component 1 is empty.
-pub(super) fn entity_identifier(field: Field<'_>, kind: &str) -> Option<Json> {
+pub(super) fn numbered_identifier(field: Field<'_>, kind: &str) -> Option<Json> {
     let part = |n: usize| field.component(n).sub(1).text_or_empty();
     let value = field.component(1).sub(1).text()?;
     let namespace = part(2);

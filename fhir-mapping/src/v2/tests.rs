@@ -547,7 +547,7 @@ fn official_samples_parse() {
         "/../../shared/data/v2-to-fhir/samples/messages"
     );
     let Ok(files) = std::fs::read_dir(folder) else {
-        println!("skipped: no shared sample messages");
+        eprintln!("skipped: no shared sample messages");
         return;
     };
     let mut read = 0;

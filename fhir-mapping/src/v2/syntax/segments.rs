@@ -6,7 +6,7 @@ use encoding_rs::{Encoding, UTF_8};
 
 /// The delimiters of one message and the character set of its `\X..\` bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Syntax {
+pub(in crate::v2) struct Syntax {
     pub field: char,
     pub component: char,
     pub repetition: char,
@@ -30,7 +30,7 @@ impl Default for Syntax {
 
 impl Syntax {
     /// From `MSH|^~\&` (MSH-2 may have 2 to 5 characters).
-    pub(super) fn of_header(line: &str, encoding: &'static Encoding) -> Option<Syntax> {
+    pub(in crate::v2) fn of_header(line: &str, encoding: &'static Encoding) -> Option<Syntax> {
         let mut characters = line.strip_prefix("MSH")?.chars();
         let field = characters.next()?;
         let mut encoding_characters = characters.take_while(|c| *c != field);
@@ -47,7 +47,7 @@ impl Syntax {
 
 /// One segment; fields are kept as sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Segment {
+pub(in crate::v2) struct Segment {
     pub name: String,
     fields: Vec<String>,
     syntax: Syntax,
@@ -71,7 +71,7 @@ impl Segment {
     }
 
     /// Field n as HL7 counts them; an absent one is empty.
-    pub(super) fn field(&self, number: usize) -> Field<'_> {
+    pub(in crate::v2) fn field(&self, number: usize) -> Field<'_> {
         let text = self.fields.get(number.saturating_sub(1));
         Field {
             text: text.map_or("", String::as_str),
@@ -82,29 +82,29 @@ impl Segment {
 
 /// A field or a part of it, as sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'a> {
+pub(in crate::v2) struct Field<'a> {
     text: &'a str,
     syntax: &'a Syntax,
 }
 
 impl<'a> Field<'a> {
     /// The repetitions that hold something.
-    pub(super) fn repeats(self) -> impl Iterator<Item = Field<'a>> {
+    pub(in crate::v2) fn repeats(self) -> impl Iterator<Item = Field<'a>> {
         let parts = self.text.split(self.syntax.repetition);
         let fields = parts.map(move |text| Field { text, ..self });
         fields.filter(|field| !field.is_empty())
     }
 
     /// The first repetition, empty or not.
-    pub(super) fn first(self) -> Field<'a> {
+    pub(in crate::v2) fn first(self) -> Field<'a> {
         self.part(self.syntax.repetition, 1)
     }
 
-    pub(super) fn component(self, number: usize) -> Field<'a> {
+    pub(in crate::v2) fn component(self, number: usize) -> Field<'a> {
         self.part(self.syntax.component, number)
     }
 
-    pub(super) fn sub(self, number: usize) -> Field<'a> {
+    pub(in crate::v2) fn sub(self, number: usize) -> Field<'a> {
         match self.syntax.subcomponent {
             Some(separator) => self.part(separator, number),
             None if number == 1 => self,
@@ -121,12 +121,12 @@ impl<'a> Field<'a> {
     }
 
     /// As sent, delimiters and escapes included.
-    pub(super) fn raw(self) -> &'a str {
+    pub(in crate::v2) fn raw(self) -> &'a str {
         self.text
     }
 
     /// Nothing but delimiters and space.
-    pub(super) fn is_empty(self) -> bool {
+    pub(in crate::v2) fn is_empty(self) -> bool {
         let syntax = self.syntax;
         let is_delimiter = |c: char| {
             c == syntax.component || c == syntax.repetition || syntax.subcomponent == Some(c)
@@ -137,13 +137,13 @@ impl<'a> Field<'a> {
     }
 
     /// `""`: the sender deletes the value.
-    pub(super) fn is_deletion(self) -> bool {
+    pub(in crate::v2) fn is_deletion(self) -> bool {
         self.text.trim() == "\"\""
     }
 
     /// The text of this part, unescaped, without control characters and outer space.
     /// `None` when empty or deleted.
-    pub(super) fn text(self) -> Option<String> {
+    pub(in crate::v2) fn text(self) -> Option<String> {
         if self.text.is_empty() || self.is_deletion() {
             return None;
         }
@@ -158,14 +158,14 @@ impl<'a> Field<'a> {
     }
 
     /// `text`, or an empty string.
-    pub(super) fn text_or_empty(self) -> String {
+    pub(in crate::v2) fn text_or_empty(self) -> String {
         self.text().unwrap_or_default()
     }
 }
 
 /// Splits decoded text at CR, LF or CRLF. A line that cannot be a segment goes on with the one
 /// before it: senders put bare line breaks into text. The flag says that this happened.
-pub(super) fn split(text: &str, syntax: &Syntax) -> (Vec<Segment>, bool) {
+pub(in crate::v2) fn split(text: &str, syntax: &Syntax) -> (Vec<Segment>, bool) {
     let mut lines: Vec<String> = Vec::new();
     let mut joined = false;
     for line in text.split(['\r', '\n']) {

@@ -2,7 +2,7 @@
 //! decoded gets its acknowledgement.
 
 /// The fields of the first MSH, undecoded.
-pub(super) struct RawHeader<'a> {
+pub(in crate::v2) struct RawHeader<'a> {
     pub separator: u8,
     /// `fields[n]` is MSH-n; 0 and 1 are empty (the separator is MSH-1).
     fields: Vec<&'a [u8]>,
@@ -12,7 +12,7 @@ pub(super) struct RawHeader<'a> {
 
 impl<'a> RawHeader<'a> {
     /// Finds `MSH` at the start of a line; what stands before it (BOM, FHS, BHS) is skipped.
-    pub(super) fn find(bytes: &'a [u8]) -> Option<RawHeader<'a>> {
+    pub(in crate::v2) fn find(bytes: &'a [u8]) -> Option<RawHeader<'a>> {
         let begins = |at: usize| match at.checked_sub(1).and_then(|before| bytes.get(before)) {
             None => true,
             Some(before) => matches!(before, b'\r' | b'\n' | b' ' | 0xBF | 0x0B),
@@ -41,23 +41,23 @@ impl<'a> RawHeader<'a> {
     }
 
     /// MSH-n as sent; empty when absent.
-    pub(super) fn field(&self, number: usize) -> &'a [u8] {
+    pub(in crate::v2) fn field(&self, number: usize) -> &'a [u8] {
         self.fields.get(number).copied().unwrap_or_default()
     }
 
     /// Component 1, 2 or 3 of MSH-n.
-    pub(super) fn component(&self, number: usize, component: usize) -> &'a [u8] {
+    pub(in crate::v2) fn component(&self, number: usize, component: usize) -> &'a [u8] {
         let separator = self.component_separator();
         let mut parts = self.field(number).split(|b| *b == separator);
         parts.nth(component.saturating_sub(1)).unwrap_or_default()
     }
 
-    pub(super) fn component_separator(&self) -> u8 {
+    pub(in crate::v2) fn component_separator(&self) -> u8 {
         self.field(2).first().copied().unwrap_or(b'^')
     }
 
     /// The first repetition of MSH-18, as text.
-    pub(super) fn charset(&self) -> String {
+    pub(in crate::v2) fn charset(&self) -> String {
         let repetition = self.field(2).get(1).copied().unwrap_or(b'~');
         let first = self.field(18).split(|b| *b == repetition).next();
         String::from_utf8_lossy(first.unwrap_or_default())

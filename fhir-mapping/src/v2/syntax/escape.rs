@@ -7,7 +7,7 @@ const ESCAPE_LENGTH_MAX: usize = 256;
 
 /// Text as a person reads it: delimiters and bytes restored, formatting turned into line breaks,
 /// highlighting dropped. What HL7 leaves to the site (`\Z..\`, `\C..\`, `\M..\`) stays as sent.
-pub(super) fn unescape(text: &str, syntax: &Syntax) -> String {
+pub(in crate::v2) fn unescape(text: &str, syntax: &Syntax) -> String {
     let Some(mark) = syntax.escape else {
         return text.to_owned();
     };

@@ -1,8 +1,8 @@
 //! Character sets: the names of MSH-18 (HL7 table 0211 and what senders write instead), decoding,
 //! and what to do when the bytes are not of the set that was declared.
 
-use super::warning;
 use crate::model::{Issue, IssueCode};
+use crate::v2::warning;
 use encoding_rs::{
     BIG5, EUC_KR, Encoding, GB18030, GBK, ISO_2022_JP, ISO_8859_2, ISO_8859_3, ISO_8859_4,
     ISO_8859_5, ISO_8859_6, ISO_8859_7, ISO_8859_8, ISO_8859_10, ISO_8859_13, ISO_8859_14,
@@ -11,7 +11,7 @@ use encoding_rs::{
 };
 
 /// Text, the set it was read in, and findings.
-pub(super) struct Decoded {
+pub(in crate::v2) struct Decoded {
     pub text: String,
     pub encoding: &'static Encoding,
     pub issues: Vec<Issue>,
@@ -19,7 +19,7 @@ pub(super) struct Decoded {
 
 /// Decodes a message. `declared` is MSH-18 as sent (may be empty), `default` the connection's set.
 /// Never fails: an unfit declaration is flagged and the most likely set is used instead.
-pub(super) fn decode(bytes: &[u8], declared: &str, default: &str) -> Decoded {
+pub(in crate::v2) fn decode(bytes: &[u8], declared: &str, default: &str) -> Decoded {
     let mut issues = Vec::new();
     if let Some((encoding, _)) = Encoding::for_bom(bytes) {
         let (text, _, _) = encoding.decode(bytes);
@@ -126,7 +126,7 @@ const NAMES: &[(&str, &Encoding)] = &[
 ];
 
 /// The set of an MSH-18 name; `None` for an empty or unknown one.
-pub(super) fn encoding_named(name: &str) -> Option<&'static Encoding> {
+pub(in crate::v2) fn encoding_named(name: &str) -> Option<&'static Encoding> {
     let plain: String = name
         .chars()
         .filter(char::is_ascii_alphanumeric)
