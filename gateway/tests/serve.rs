@@ -219,6 +219,92 @@ fn a_stop_is_quick_and_the_next_start_finds_everything() {
 }
 
 #[test]
+fn a_request_under_way_is_finished_before_the_stop() {
+    let site = Site::start(&["--open"]);
+    let mut stream = site.connect();
+    let body = br#"{"resourceType":"Patient","active":true}"#;
+    let (first, rest) = body.split_at(10);
+    let head = "POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+    stream.write_all(first).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let sender = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        stream.write_all(rest).unwrap();
+        read_answer(stream)
+    });
+    let (took, ended_well, _folder) = site.terminate();
+    let answer = sender.join().unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert!(ended_well);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_client_that_never_finishes_does_not_hold_the_stop_up() {
+    let site = Site::start(&["--open"]);
+    let mut stream = site.connect();
+    let head = "POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000";
+    write!(stream, "{head}\r\n\r\n{{").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let (took, ended_well, _folder) = site.terminate();
+    assert!(ended_well);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn answers_take_the_form_the_client_asks_for() {
+    let site = Site::start(&["--open"]);
+    let put = "PUT /fhir/Patient/a HTTP/1.1\r\nContent-Type: application/fhir+json";
+    let body = br#"{"resourceType":"Patient","id":"a","active":true}"#;
+    let answer = site.ask(&format!("{put}\r\nPrefer: return=minimal"), body);
+    assert_eq!((answer.status, answer.body.as_str()), (201, ""));
+    assert!(answer.head.contains("etag: w/\"1\""), "{}", answer.head);
+    let outcome = site.ask(&format!("{put}\r\nPrefer: return=OperationOutcome"), body);
+    assert!(outcome.body.contains("I-HTTP-1"), "{}", outcome.body);
+    let head = site.ask("HEAD /fhir/Patient/a HTTP/1.1", b"");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert!(
+        head.head.contains("content-type: application/fhir+json"),
+        "{}",
+        head.head
+    );
+    let pretty = site.ask("GET /fhir/Patient/a?_pretty=true HTTP/1.1", b"");
+    assert!(pretty.body.contains("\n  \"id\": \"a\""), "{}", pretty.body);
+    let packed = site.ask("GET /fhir/metadata HTTP/1.1\r\nAccept-Encoding: gzip", b"");
+    assert!(
+        packed.head.contains("content-encoding: gzip"),
+        "{}",
+        packed.head
+    );
+    let form = "POST /fhir/Patient/_search HTTP/1.1\r\n\
+                Content-Type: application/x-www-form-urlencoded";
+    let found = site.ask(form, b"active=true");
+    assert!(found.body.contains("\"total\":1"), "{}", found.body);
+    let metadata = site.ask("GET /fhir/metadata HTTP/1.1", b"");
+    assert!(
+        metadata.body.contains("CapabilityStatement"),
+        "{}",
+        metadata.body
+    );
+}
+
+#[test]
+fn a_token_that_asks_too_often_is_told_to_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = "[http]\nrequests_per_second = 1\nburst = 3\n";
+    std::fs::write(folder.path().join("w.toml"), slow).unwrap();
+    let site = Site::start_in(folder, &["--config", "w.toml"]);
+    let token = site.admin_token();
+    let ask = || site.ask_as(&token, "GET /admin/tokens");
+    let statuses: Vec<u16> = (0..5).map(|_| ask().status).collect();
+    assert_eq!(statuses[..3], [200, 200, 200]);
+    let refused = ask();
+    assert_eq!(refused.status, 429);
+    assert!(refused.head.contains("retry-after: "), "{}", refused.head);
+}
+
+#[test]
 fn a_second_gateway_on_the_same_folder_is_refused() {
     let site = Site::start(&[]);
     let arguments = ["--listen", "127.0.0.1:0", "--mllp", "127.0.0.1:0"];

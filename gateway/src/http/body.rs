@@ -25,7 +25,7 @@ pub fn check_length(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Failu
     let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let cap = u64::try_from(limits.size_bytes_max).unwrap_or(u64::MAX);
     if length.is_some_and(|length| length > cap) {
-        return Err(too_large("E-BODY-1", limits));
+        return Err(too_large("E-WIRE-1", limits));
     }
     Ok(())
 }
@@ -39,7 +39,7 @@ where
     check_length(headers, limits)?;
     let is_gzip = is_gzip(headers)?;
     let whole = tokio::time::timeout(limits.total_timeout, gather(body, limits)).await;
-    let bytes = whole.map_err(|_elapsed| too_slow("E-BODY-2"))??;
+    let bytes = whole.map_err(|_elapsed| too_slow("E-WIRE-2"))??;
     if is_gzip && !bytes.is_empty() {
         return decompress(&bytes, limits);
     }
@@ -56,7 +56,7 @@ where
     let mut rest: Option<BytesMut> = None;
     loop {
         let frame = tokio::time::timeout(limits.progress_timeout, body.frame()).await;
-        let Some(frame) = frame.map_err(|_elapsed| too_slow("E-BODY-3"))? else {
+        let Some(frame) = frame.map_err(|_elapsed| too_slow("E-WIRE-3"))? else {
             break;
         };
         let frame = frame.map_err(|e| broken(&*e, limits))?;
@@ -88,7 +88,7 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
             let code = IssueCode::NotSupported;
             Err(Failure::new(
                 Category::UnsupportedMedia,
-                "E-BODY-4",
+                "E-WIRE-4",
                 code,
                 text,
             ))
@@ -104,20 +104,20 @@ fn decompress(bytes: &[u8], limits: BodyLimits) -> Result<Bytes, Failure> {
     if decoder.read_to_end(&mut unpacked).is_err() {
         let text = "the body is not whole gzip, though Content-Encoding says so";
         let code = IssueCode::Structure;
-        return Err(Failure::new(Category::Incorrect, "E-BODY-5", code, text));
+        return Err(Failure::new(Category::Incorrect, "E-WIRE-5", code, text));
     }
     if unpacked.len() > limits.size_bytes_max {
-        return Err(too_large("E-BODY-6", limits));
+        return Err(too_large("E-WIRE-6", limits));
     }
     Ok(unpacked.into())
 }
 
 fn broken(error: &(dyn std::error::Error + Send + Sync + 'static), limits: BodyLimits) -> Failure {
     if error.is::<http_body_util::LengthLimitError>() {
-        return too_large("E-BODY-7", limits);
+        return too_large("E-WIRE-7", limits);
     }
     let text = "the body broke off or its framing is malformed";
-    Failure::new(Category::Incorrect, "E-BODY-8", IssueCode::Structure, text)
+    Failure::new(Category::Incorrect, "E-WIRE-8", IssueCode::Structure, text)
 }
 
 fn too_large(number: &'static str, limits: BodyLimits) -> Failure {

@@ -145,7 +145,7 @@ async fn read_form<B: RequestBody>(
     let bytes = body::read(&visit.head.headers, body, front.body).await?;
     let malformed = |_not_utf8| {
         let text = "the form is not UTF-8";
-        Failure::new(Category::Incorrect, "E-PAGE-1", IssueCode::Value, text)
+        Failure::new(Category::Incorrect, "E-ADMIN-4", IssueCode::Value, text)
     };
     route::pairs(std::str::from_utf8(&bytes).map_err(malformed)?)
 }
@@ -157,7 +157,7 @@ fn check_form_key(form: &[(String, String)], session: &Session) -> Result<(), Fa
     let text = "the form is not from this session; load the page again";
     Err(Failure::new(
         Category::Forbidden,
-        "E-PAGE-2",
+        "E-ADMIN-5",
         IssueCode::Forbidden,
         text,
     ))
@@ -235,7 +235,7 @@ fn wrong_method() -> Failure {
     let text = "signing out is a POST";
     Failure::new(
         Category::MethodNotAllowed,
-        "E-PAGE-3",
+        "E-ADMIN-6",
         IssueCode::NotSupported,
         text,
     )
@@ -243,5 +243,5 @@ fn wrong_method() -> Failure {
 
 fn nothing_here() -> Failure {
     let text = "nothing is here; see /admin/reviews";
-    Failure::new(Category::NotFound, "E-PAGE-4", IssueCode::NotFound, text)
+    Failure::new(Category::NotFound, "E-ADMIN-7", IssueCode::NotFound, text)
 }
