@@ -1,6 +1,7 @@
 //! What the running gateway says of its state: can it write, and how much waits.
 
 use crate::clock::Clock;
+use crate::devices;
 use crate::failure::Failure;
 use crate::repository::Repository;
 use crate::sync;
@@ -53,13 +54,13 @@ pub(super) fn gauges(
     let stats = store.stats()?;
     let snapshot = store.snapshot()?;
     let view = snapshot.view();
-    let count = |table| Ok::<_, StoreError>(wide(view.count_rows(table, &[], GAUGE_MAX)?));
+    let intake = devices::backlog(repository, GAUGE_MAX)?;
     let target = |(number, name): &(u16, String)| {
         let backlog = sync::backlog(repository, *number, GAUGE_MAX)?;
         Ok::<_, Failure>(TargetGauges {
             name: name.clone(),
-            waiting: wide(backlog.deliveries),
-            parked: 0,
+            waiting: wide(backlog.deliveries.saturating_sub(backlog.parked)),
+            parked: wide(backlog.parked),
         })
     };
     Ok(Gauges {
@@ -67,9 +68,9 @@ pub(super) fn gauges(
         resources: stats.resources,
         store_bytes: stats.file_bytes,
         connections: wide(connections),
-        intake_waiting: count(Table::IntakeWaiting)?,
-        intake_held: 0,
-        reviews_open: count(Table::Reviews)?,
+        intake_waiting: wide(intake.waiting),
+        intake_held: wide(intake.held),
+        reviews_open: wide(view.count_rows(Table::Reviews, &[], GAUGE_MAX)?),
         targets: targets.iter().map(target).collect::<Result<_, _>>()?,
     })
 }

@@ -35,7 +35,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  done as asked
   1  could not be done; stderr says why and what to do
   2  wrong arguments or configuration
-  3  done, with findings: inputs rejected, damage found, or nothing to decide
+  3  done, with findings: inputs rejected, damage found, or no conflict to list
 
 Environment:
   WAYSIDE_PASSPHRASE  opens the store with a passphrase instead of the key file";

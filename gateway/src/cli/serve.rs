@@ -70,13 +70,13 @@ async fn serve(config: &Config, is_open: bool) -> Result<(), CliError> {
     let mut signals = Signals::listen()?;
     let gateway = Box::pin(Gateway::start(config, is_open)).await?;
     say(&format!("listening mllp {}", gateway.mllp));
-    say(&format!("ready {}", gateway.base_url));
     for line in first_steps(config, &gateway, is_open) {
         match config.log.format {
             LogFormat::Human => tell(&line),
             LogFormat::Json => tracing::info!(hint = %line, "first steps"),
         }
     }
+    say(&format!("ready {}", gateway.base_url));
     signals.wait().await;
     gateway.stop().await;
     Ok(())

@@ -18,11 +18,13 @@ mod tests;
 pub use interpret::interpret_loop;
 pub use listen::serve;
 
+use crate::repository::Repository;
 use fhir_mapping::v2::Connection;
 use jiff::tz::TimeZone;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use store::StoreError;
 use tokio::sync::Notify;
 
 /// How devices are listened to. The configuration's part that `app` passes down.
@@ -46,6 +48,22 @@ pub struct ConnectionRule {
     /// `None` is any peer.
     pub address: Option<IpAddr>,
     pub connection: Connection,
+}
+
+/// What the intake still has to do, for gauges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntakeBacklog {
+    /// Messages not yet interpreted.
+    pub waiting: usize,
+    /// Messages that a person must look at.
+    pub held: usize,
+}
+
+/// Counts what waits and what is held, no further than `limit`.
+pub fn backlog(repository: &Repository, limit: usize) -> Result<IntakeBacklog, StoreError> {
+    let snapshot = repository.store().snapshot()?;
+    let (waiting, held) = stored::count(&snapshot.view(), limit)?;
+    Ok(IntakeBacklog { waiting, held })
 }
 
 impl DeviceSettings {

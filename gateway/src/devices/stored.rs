@@ -99,6 +99,13 @@ pub(super) fn read(view: &View<'_>, seq: IntakeSeq) -> Result<Option<Intake>, St
     Ok(row.and_then(|row| Intake::decode(&row)))
 }
 
+/// How many messages wait and how many are held, counting at most `limit`.
+pub(super) fn count(view: &View<'_>, limit: usize) -> Result<(usize, usize), StoreError> {
+    let held = view.count_rows(Table::IntakeWaiting, &[HELD], limit)?;
+    let all = view.count_rows(Table::IntakeWaiting, &[], limit)?;
+    Ok((all.saturating_sub(held), held))
+}
+
 /// The oldest message after `after` that waits to be interpreted.
 pub(super) fn oldest_waiting(
     view: &View<'_>,

@@ -89,13 +89,18 @@ impl fmt::Debug for TargetSettings {
 pub struct Backlog {
     /// Deliveries that are not settled, parked ones included; counted up to the limit.
     pub deliveries: usize,
+    /// Those among the first 10,000 of them that the target refused for good.
+    pub parked: usize,
 }
 
 /// Counts what waits for a target, no further than `limit`.
 pub fn backlog(repository: &Repository, target: u16, limit: usize) -> Result<Backlog, Failure> {
     let snapshot = repository.store().snapshot()?;
-    let deliveries = outbox::backlog(&snapshot.view(), target, limit)?;
-    Ok(Backlog { deliveries })
+    let view = snapshot.view();
+    Ok(Backlog {
+        deliveries: outbox::backlog(&view, target, limit)?,
+        parked: outbox::parked(&view, target)?,
+    })
 }
 
 /// Serves one target until `stop` turns true (or its sender is dropped); spawn one for each target.

@@ -308,3 +308,18 @@ pub(super) fn known(
 pub(super) fn backlog(view: &View<'_>, target: u16, limit: usize) -> Result<usize, StoreError> {
     view.count_rows(Table::Deliveries, &target.to_be_bytes(), limit)
 }
+
+/// Parked deliveries among the first `PARKED_SCAN_MAX`.
+pub(super) fn parked(view: &View<'_>, target: u16) -> Result<usize, StoreError> {
+    let prefix = target.to_be_bytes();
+    let rows = view.rows(Table::Deliveries, &prefix, None, PARKED_SCAN_MAX)?;
+    let deliveries = rows
+        .iter()
+        .filter_map(|(_, row)| serde_json::from_slice(row).ok());
+    Ok(deliveries
+        .filter(|delivery: &Delivery| delivery.parked)
+        .count())
+}
+
+/// A scrape of the metrics looks at no more rows than this.
+const PARKED_SCAN_MAX: usize = 10_000;
