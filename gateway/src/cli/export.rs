@@ -183,3 +183,95 @@ impl Sink for Folder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys;
+    use store::{
+        Keys, NewVersion, OpenOptions, Origin, OriginKind, ResourceKey, StoreError, Urgency,
+        VersionId, WriteSet,
+    };
+
+    const ORIGIN: Origin = Origin {
+        kind: OriginKind::Client,
+        number: 0,
+    };
+
+    /// `body` empty: a deletion.
+    fn version(resource_type: &str, number: u64, body: &str) -> NewVersion {
+        NewVersion {
+            key: ResourceKey {
+                resource_type: resource_type.to_owned(),
+                id: "1".to_owned(),
+            },
+            version: VersionId(number),
+            body: body.as_bytes().to_vec(),
+            deleted: body.is_empty(),
+            becomes_head: true,
+            review_open: None,
+            terms_added: Vec::new(),
+            terms_removed: Vec::new(),
+            values: b"v".to_vec(),
+            origin: ORIGIN,
+            urgency: Urgency::Routine,
+            time_ms: 0,
+            hlc: number,
+        }
+    }
+
+    fn store(folder: &Path, versions: Vec<NewVersion>) -> Store {
+        let options = OpenOptions {
+            folder: folder.join("data"),
+            map_size_bytes: 1 << 26,
+            queue_length_max: 8,
+            random: keys::random,
+        };
+        let keys = Keys {
+            key_encryption_key: [7; 32],
+        };
+        let store = Store::open(options, keys).unwrap();
+        for version in versions {
+            let write_set = WriteSet {
+                versions: vec![version],
+                ..WriteSet::default()
+            };
+            let plan = move |_: &store::View<'_>| Ok::<_, StoreError>((write_set, ()));
+            store.commit(plan).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn newest_versions_come_out_as_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions = vec![
+            version("Patient", 1, "{\"a\":1}"),
+            version("Patient", 2, "{\"a\":1.00}"),
+            version("Task", 1, "{\"b\":\n2}"),
+            version("Basic", 1, "{}"),
+            version("Basic", 2, ""),
+        ];
+        let store = store(folder.path(), versions);
+        let out = folder.path().join("out");
+        let write = |types: &[&str]| {
+            let types = types.iter().map(|name| (*name).to_owned()).collect();
+            let mut sink = Folder::make(&out)?;
+            let counts = export(&store, &types, &mut sink)?;
+            sink.finish().map(|()| counts)
+        };
+        assert_eq!(
+            write(&["Patient"]).unwrap(),
+            Counts::from([("Patient".to_owned(), 1)])
+        );
+        let read = |name: &str| std::fs::read_to_string(out.join(name));
+        assert_eq!(read("Patient.ndjson").unwrap(), "{\"a\":1.00}\n");
+        assert!(read("Task.ndjson").is_err());
+        let refused = write(&[]).unwrap_err();
+        assert!(refused.text.contains("exists already"), "{}", refused.text);
+        std::fs::remove_file(out.join("Patient.ndjson")).unwrap();
+        assert_eq!(write(&[]).unwrap().len(), 2);
+        assert_eq!(read("Task.ndjson").unwrap(), "{\"b\":2}\n");
+        assert!(read("Basic.ndjson").is_err());
+    }
+}

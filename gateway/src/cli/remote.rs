@@ -94,7 +94,7 @@ impl Remote {
         body: Vec<u8>,
     ) -> Result<Bytes, CliError> {
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(self.tls()?)
+            .with_tls_config(tls_config(&self.places)?)
             .https_or_http()
             .enable_http1()
             .build();
@@ -122,23 +122,6 @@ impl Remote {
         Err(CliError::failed(words_of(status.as_u16(), &bytes)))
     }
 
-    /// The web's authorities and the gateway's own certificate.
-    fn tls(&self) -> Result<rustls::ClientConfig, CliError> {
-        let (own, _key) = self.places.tls_files();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| CliError::failed(format!("E-CLI-4: TLS cannot be used: {e}")))?;
-        if !own.exists() {
-            return Ok(builder.with_webpki_roots().with_no_client_auth());
-        }
-        let mut roots = rustls::RootCertStore::empty();
-        let certificates = tls::read_certificates(&own);
-        let certificates = certificates.map_err(|e| CliError::failed(e.to_string()))?;
-        roots.add_parsable_certificates(certificates);
-        Ok(builder.with_root_certificates(roots).with_no_client_auth())
-    }
-
     fn unreachable(&self, detail: &str) -> CliError {
         let url = &self.url;
         CliError::failed(format!(
@@ -146,6 +129,23 @@ impl Remote {
              line shows it"
         ))
     }
+}
+
+/// The web's authorities and the gateway's own certificate.
+pub(super) fn tls_config(places: &Places) -> Result<rustls::ClientConfig, CliError> {
+    let (own, _key) = places.tls_files();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| CliError::failed(format!("E-CLI-4: TLS cannot be used: {e}")))?;
+    if !own.exists() {
+        return Ok(builder.with_webpki_roots().with_no_client_auth());
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    let certificates = tls::read_certificates(&own);
+    let certificates = certificates.map_err(|e| CliError::failed(e.to_string()))?;
+    roots.add_parsable_certificates(certificates);
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn default_url(config: &Config) -> String {

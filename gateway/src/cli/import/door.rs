@@ -5,6 +5,7 @@ use super::report::Reply;
 use super::resume::Mark;
 use super::{CliError, ImportArgs};
 use crate::app::{self, StartError};
+use crate::cli::remote;
 use crate::http::exchange::Exchange;
 use crate::http::interactions::{self, Surface};
 use crate::http::route::Interaction;
@@ -18,12 +19,13 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use std::path::Path;
 use std::time::Duration;
 use store::{Origin, OriginKind, StoreError};
 
 pub(super) enum Door {
     Here(Box<Here>),
-    There(There),
+    There(Box<There>),
 }
 
 /// The store of this folder, through the gateway's own interactions.
@@ -50,7 +52,7 @@ const BASE_URL: &str = "http://127.0.0.1:8080/fhir";
 impl Door {
     pub(super) fn open(args: &ImportArgs) -> Result<Door, CliError> {
         if let Some(url) = &args.to {
-            return There::open(url, args).map(Door::There);
+            return There::open(url, args).map(|there| Door::There(Box::new(there)));
         }
         let config = args.place.load()?;
         let opened = app::open_repository(&config).map_err(|error| match error {
@@ -173,27 +175,24 @@ fn read(body: &[u8]) -> Json {
 }
 
 impl There {
+    /// The token is the file's, or the administrator's of the data folder when that is at hand.
     fn open(url: &str, args: &ImportArgs) -> Result<There, CliError> {
-        let authorization = args.token_file.as_deref().map(|file| {
-            let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
-            let value = HeaderValue::try_from(format!("Bearer {}", text.trim()));
-            let mut value = value.map_err(|e| e.to_string())?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
-        let unreadable =
-            |e: String| CliError::usage(format!("E-IMPORT-19: --token-file cannot be used: {e}"));
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
+        let places = app::places(&args.place.load()?);
+        let own = Some(places.admin_token_file()).filter(|file| file.exists());
+        let file = args.token_file.clone().or(own);
+        let authorization = file.as_deref().map(authorization).transpose();
+        let authorization = authorization.map_err(|e| {
+            CliError::usage(format!("E-IMPORT-19: the token file cannot be used: {e}"))
+        })?;
         let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_tls_config(remote::tls_config(&places)?)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(http);
+            .build();
         Ok(There {
             client: Client::builder(TokioExecutor::new()).build(connector),
             url: url.trim_end_matches('/').to_owned(),
-            authorization: authorization.transpose().map_err(unreadable)?,
+            authorization,
         })
     }
 
@@ -228,4 +227,12 @@ impl There {
         let body = read(&body.to_bytes());
         Ok(Reply { status, body })
     }
+}
+
+fn authorization(file: &Path) -> Result<HeaderValue, String> {
+    let token = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+    let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+    let mut value = value.map_err(|e| e.to_string())?;
+    value.set_sensitive(true);
+    Ok(value)
 }

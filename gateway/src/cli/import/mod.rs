@@ -38,7 +38,7 @@ pub(super) struct ImportArgs {
     /// FHIR base of a running gateway to send to, instead of the data folder
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// File with the bearer token for --to
+    /// File with the bearer token for --to [default: the administrator's of the data folder]
     #[arg(long, value_name = "FILE", requires = "to")]
     token_file: Option<PathBuf>,
 }
@@ -48,8 +48,8 @@ const NOTES: &str = "Files:
   .ndjson  one resource a line
   Compressed with gzip, bzip2 or zstd (.gz .bz2 .zst) too.
 
-A transaction comes in whole or not at all. Of batches, collections and NDJSON each resource stands
-by itself. A resource without an id, and a plain POST of a Bundle, gets an id derived from the file
+A transaction comes in whole or not at all, as does a collection whose entries name each other by
+urn:uuid. Of all else each resource stands by itself. A resource without an id, and a plain POST of a Bundle, gets an id derived from the file
 and its place in it: importing a file twice makes no second copy.
 
 Exit code 3: something was rejected; the report names file, entry or line, element and reason.";

@@ -93,7 +93,7 @@ impl Posting {
         }
     }
 
-    /// Entries with a `fullUrl` may name each other by it: they go in together.
+    /// Entries may name each other by a `fullUrl` that means nothing outside: those go in together.
     fn of_collection(bundle: Json, seed: &str) -> Result<Posting, String> {
         let mut entries = Vec::new();
         for (index, entry) in bundle.items("entry").iter().enumerate() {
@@ -106,7 +106,16 @@ impl Posting {
             let full_url = entry.get("fullUrl").cloned();
             entries.push((Place::Entry(index), resource.clone(), full_url));
         }
-        Ok(Posting::assemble(entries, seed))
+        let names_by_urn = |(_, _, full_url): &(Place, Json, Option<Json>)| {
+            let text = full_url.as_ref().and_then(Json::as_str);
+            text.is_some_and(|text| text.starts_with("urn:"))
+        };
+        let stands_apart = !entries.iter().any(names_by_urn);
+        let posting = Posting::assemble(entries, seed);
+        Ok(Posting {
+            stands_apart,
+            ..posting
+        })
     }
 
     fn of_resources(resources: Vec<(Place, Json)>, seed: &str) -> Posting {
@@ -203,4 +212,99 @@ fn derived_id(seed: &str, place: Place) -> String {
         Place::Line(number) => format!("line {number}"),
     };
     Uuid::new_v5(&NAMESPACE, format!("{seed} {number}").as_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fhir_mapping::model::{Limits, format, parse};
+    use insta::assert_snapshot;
+
+    /// The requests of the posting that `text` becomes, or why it becomes none.
+    fn check(text: &str) -> String {
+        let json = parse(text.as_bytes(), Limits::default()).unwrap();
+        let posting = match Posting::of_document(json, "seed") {
+            Ok(posting) => posting,
+            Err(text) => return text,
+        };
+        let kind = posting.bundle.str_at(&["type"]).unwrap().to_owned();
+        let apart = posting.stands_apart;
+        let mut lines = vec![format!("{kind} apart={apart}")];
+        for (entry, place) in posting.bundle.items("entry").iter().zip(&posting.entries) {
+            let text = |path: &[&str]| entry.str_at(path).unwrap_or("-").to_owned();
+            let (method, url) = (text(&["request", "method"]), text(&["request", "url"]));
+            let (full_url, id) = (text(&["fullUrl"]), text(&["resource", "id"]));
+            let (place, kind) = place;
+            lines.push(format!(
+                "{method} {url} id={id} fullUrl={full_url} {place:?} {kind}"
+            ));
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn what_files_become() {
+        assert_snapshot!(check(r#"{"resourceType":"Patient","id":"a"}"#), @"
+        transaction apart=true
+        PUT Patient/a id=a fullUrl=- File Patient
+        ");
+        assert_snapshot!(check(r#"{"resourceType":"Patient"}"#), @"
+        transaction apart=true
+        PUT Patient/b7b67a93-464e-5fed-b4a1-5c0cb77c0b0f id=b7b67a93-464e-5fed-b4a1-5c0cb77c0b0f fullUrl=- File Patient
+        ");
+        assert_snapshot!(check(r#"{"resourceType":"Bundle","type":"document","id":"d"}"#), @"
+        transaction apart=true
+        PUT Bundle/d id=d fullUrl=- File Bundle
+        ");
+        assert_snapshot!(check(r#"{"resourceType":"Bundle","type":"batch-response"}"#), @"E-IMPORT-10: a Bundle of type batch-response is no input; take a collection or transaction");
+        assert_snapshot!(check(r#"{"resourceType":"Bundle","type":"collection","entry":[{}]}"#), @"E-IMPORT-12: entry 0 holds no resource");
+        assert_snapshot!(check(r#"{"resourceType":"Bundle","type":"collection","entry":[
+            {"fullUrl":"urn:uuid:1","resource":{"resourceType":"Basic","id":"b"}}]}"#), @"
+        transaction apart=false
+        PUT Basic/b id=b fullUrl=urn:uuid:1 Entry(0) Basic
+        ");
+        assert_snapshot!(check("[]"), @"E-IMPORT-11: no resource: resourceType is missing");
+        assert_snapshot!(check(r#"{"resourceType":"Bundle","type":"searchset","entry":[
+            {"fullUrl":"http://x/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a"}},
+            {"search":{"mode":"outcome"},"resource":{"resourceType":"OperationOutcome"}},
+            {"resource":{"resourceType":"Basic","id":"../Patient/a?x"}}]}"#), @"
+        transaction apart=true
+        PUT Patient/a id=a fullUrl=http://x/fhir/Patient/a Entry(0) Patient
+        PUT Basic/.. id=../Patient/a?x fullUrl=- Entry(2) Basic
+        ");
+        assert_snapshot!(check(r#"{"resourceType":"Bundle","type":"batch","entry":[
+            {"fullUrl":"urn:uuid:1","resource":{"resourceType":"Patient","id":"sent"},
+             "request":{"method":"POST","url":"Patient"}},
+            {"resource":{"resourceType":"Organization"},
+             "request":{"method":"POST","url":"Organization","ifNoneExist":"identifier=x"}},
+            {"resource":{"resourceType":"Basic","id":"b"},"request":{"method":"PUT","url":"Basic/b"}},
+            {"request":{"method":"DELETE","url":"Basic/c"}}]}"#), @"
+        transaction apart=true
+        PUT Patient/69d5a2e3-28bd-5dec-b6ad-0e0e175ba62f id=69d5a2e3-28bd-5dec-b6ad-0e0e175ba62f fullUrl=urn:uuid:1 Entry(0) Patient
+        POST Organization id=- fullUrl=- Entry(1) Organization
+        PUT Basic/b id=b fullUrl=- Entry(2) Basic
+        DELETE Basic/c id=- fullUrl=- Entry(3) Basic
+        ");
+    }
+
+    #[test]
+    fn derived_ids_depend_on_file_and_place() {
+        let ids = [
+            derived_id("a", Place::Line(1)),
+            derived_id("a", Place::Line(2)),
+            derived_id("a", Place::Entry(1)),
+            derived_id("b", Place::Line(1)),
+        ];
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
+        assert_eq!(derived_id("a", Place::Line(1)), ids[0]);
+    }
+
+    #[test]
+    fn lines_keep_their_text() {
+        let json = parse(br#"{"resourceType":"Basic","x":1.00}"#, Limits::default()).unwrap();
+        let posting = Posting::of_lines(vec![(7, json)], "seed");
+        assert!(format(&posting.bundle).contains(r#""x":1.00}"#));
+        assert_eq!(posting.entries, [(Place::Line(7), "Basic".to_owned())]);
+    }
 }
