@@ -727,6 +727,52 @@ async fn pages_tile_the_answer() {
         .refused(400, "E-LINK-1", "");
 }
 
+/// What a client that asks for "everything since" relies on.
+#[tokio::test]
+async fn the_time_of_a_change_is_searchable() {
+    let site = Site::new();
+    let put = async |id: &str, active: bool| {
+        let body = format!(r#"{{"resourceType":"Patient","id":"{id}","active":{active}}}"#);
+        let reply = site.ask(&format!("PUT Patient/{id}"), &[], &body).await;
+        site.clock.advance(Duration::from_secs(1));
+        let tree = reply.tree();
+        tree.str_at(&["meta", "lastUpdated"]).unwrap().to_owned()
+    };
+    put("a", true).await;
+    let second = put("b", true).await;
+    put("a", false).await;
+    let since = format!("GET Patient?_lastUpdated=gt{second}&_sort=_lastUpdated");
+    for (request, expected) in [
+        ("GET Patient?_sort=_lastUpdated", vec!["b", "a"]),
+        ("GET Patient?_sort=-_lastUpdated", vec!["a", "b"]),
+        (since.as_str(), vec!["a"]),
+        ("GET Patient?_lastUpdated=gt2100", vec![]),
+        ("GET Patient?active=true", vec!["b"]),
+        ("GET Patient?_id=a,b&active=false", vec!["a"]),
+    ] {
+        assert_eq!(site.page(request).await.0, expected, "{request}");
+    }
+    let first = site
+        .ask("GET Patient/a/_history?_count=1", &[], "")
+        .await
+        .ok(200);
+    assert_eq!(first.items("entry").len(), 1);
+    let next = &first.items("link")[1];
+    assert!(
+        next.str_at(&["url"])
+            .unwrap()
+            .ends_with("/Patient/a/_history?_count=1&_before=2")
+    );
+    let rest = site
+        .ask("GET Patient/a/_history?_count=1&_before=2", &[], "")
+        .await
+        .ok(200);
+    assert_eq!(
+        (rest.items("entry").len(), rest.items("link").len()),
+        (1, 1)
+    );
+}
+
 #[tokio::test]
 async fn includes_come_beside_the_matches() {
     let site = Site::new();
