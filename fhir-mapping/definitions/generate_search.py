@@ -22,7 +22,7 @@ import sys
 FOLDER = sys.argv[1]
 KINDS = {"token": "t", "string": "s", "reference": "r", "date": "d", "uri": "u", "number": "n",
          "quantity": "q", "composite": "c", "special": "x"}
-COMMON = ("_id", "_lastUpdated", "_profile", "_security", "_source", "_tag")
+EVERY_TYPE = ("_id", "_lastUpdated", "_profile", "_security", "_source", "_tag")
 
 
 def resources(name):
@@ -124,7 +124,7 @@ def main():
     for parameter in resources("search-parameters.json"):
         for base in parameter["base"]:
             if base in ("Resource", "DomainResource"):
-                if parameter["code"] in COMMON:
+                if parameter["code"] in EVERY_TYPE:
                     rows.setdefault("*", set()).add(row(parameter, "Resource"))
             elif parameter["type"] == "composite" or "expression" in parameter:
                 rows.setdefault(base, set()).add(row(parameter, base))

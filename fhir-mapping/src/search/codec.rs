@@ -110,14 +110,14 @@ fn low_byte(number: u64) -> u8 {
 pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
     let mut input = Decoder {
         rest: bytes,
-        texts: WELL_KNOWN.iter().map(|t| (*t).to_owned()).collect(),
+        texts: WELL_KNOWN.to_vec(),
     };
     if input.byte()? != FORMAT {
         return None;
     }
     let digest = u32::from_be_bytes(input.array()?);
     let (resource_type, id) = (input.text()?, input.text()?);
-    let definitions = definitions::of_type(&resource_type)?;
+    let definitions = definitions::of_type(resource_type)?;
     if definitions.digest != digest {
         return None;
     }
@@ -129,8 +129,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
         found.push((index, values?));
     }
     Some(SearchValues {
-        resource_type,
-        id,
+        resource_type: resource_type.to_owned(),
+        id: id.to_owned(),
         definitions: Some(definitions),
         found,
     })
@@ -138,10 +138,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
 
 struct Decoder<'a> {
     rest: &'a [u8],
-    texts: Vec<String>,
+    texts: Vec<&'a str>,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
@@ -166,16 +166,16 @@ impl Decoder<'_> {
         None
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn text(&mut self) -> Option<&'a str> {
         let number = self.count()?;
         let half = usize::try_from(number >> 1).ok()?;
         if number & 1 == 1 {
-            return self.texts.get(half).cloned();
+            return self.texts.get(half).copied();
         }
         let (bytes, rest) = self.rest.split_at_checked(half)?;
         self.rest = rest;
-        let text = std::str::from_utf8(bytes).ok()?.to_owned();
-        self.texts.push(text.clone());
+        let text = std::str::from_utf8(bytes).ok()?;
+        self.texts.push(text);
         Some(text)
     }
 
@@ -184,7 +184,7 @@ impl Decoder<'_> {
         let mut texts = [const { None }; N];
         for (at, slot) in texts.iter_mut().enumerate() {
             if flags >> (N - 1 - at) & 1 == 1 {
-                *slot = Some(self.text()?);
+                *slot = Some(self.text()?.to_owned());
             }
         }
         Some((texts, flags >> N & 1 == 1))
@@ -201,8 +201,8 @@ impl Decoder<'_> {
                     implied,
                 })
             }
-            Kind::Text => Value::Text(self.text()?),
-            Kind::Uri => Value::Uri(self.text()?),
+            Kind::Text => Value::Text(self.text()?.to_owned()),
+            Kind::Uri => Value::Uri(self.text()?.to_owned()),
             Kind::Date => Value::Date(Span {
                 low: i64::from_be_bytes(self.array()?),
                 high: i64::from_be_bytes(self.array()?),

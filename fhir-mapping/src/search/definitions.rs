@@ -40,17 +40,17 @@ pub(super) struct TypeDefinitions {
 static TABLE: &str = include_str!("../../definitions/search_parameters.txt");
 static ALL: LazyLock<HashMap<&'static str, TypeDefinitions>> = LazyLock::new(read_table);
 
-const COMMON: &str = "*";
+const EVERY_TYPE: &str = "*";
 const URL_BASE: &str = "http://hl7.org/fhir/SearchParameter/";
 
 /// The parameters of a type; those of every resource for a type that R4 does not know.
 pub(super) fn of_type(resource_type: &str) -> Option<&'static TypeDefinitions> {
-    ALL.get(resource_type).or_else(|| ALL.get(COMMON))
+    ALL.get(resource_type).or_else(|| ALL.get(EVERY_TYPE))
 }
 
 /// Is this the name of an R4 resource type?
 pub(super) fn is_resource_type(name: &str) -> bool {
-    name != COMMON && ALL.contains_key(name)
+    name != EVERY_TYPE && ALL.contains_key(name)
 }
 
 impl TypeDefinitions {
@@ -101,16 +101,16 @@ fn read_table() -> HashMap<&'static str, TypeDefinitions> {
             _ => sections.push((line, Vec::new())),
         }
     }
-    let common: Vec<&str> = sections
+    let shared: Vec<&str> = sections
         .iter()
-        .find(|(name, _)| *name == COMMON)
+        .find(|(name, _)| *name == EVERY_TYPE)
         .map(|(_, rows)| rows.clone())
         .unwrap_or_default();
     sections
         .into_iter()
         .map(|(name, mut rows)| {
-            if name != COMMON {
-                rows.extend(&common);
+            if name != EVERY_TYPE {
+                rows.extend(&shared);
             }
             (name, read_section(name, &rows))
         })
@@ -180,7 +180,7 @@ mod tests {
             .count();
         let expressions: usize = ALL
             .iter()
-            .filter(|(name, _)| **name != COMMON)
+            .filter(|(name, _)| **name != EVERY_TYPE)
             .flat_map(|(_, d)| &d.parameters)
             .filter(|p| !p.name.starts_with('_'))
             .map(|p| p.paths.len())

@@ -33,9 +33,11 @@ impl Sink {
     pub(super) fn put(&mut self, tag: char, parts: &[&str]) {
         let length = parts.iter().map(|p| p.len()).sum::<usize>();
         let mut term = Vec::with_capacity(self.prefix.len() + 1 + length);
-        term.extend(self.prefix.bytes());
-        term.extend(tag.encode_utf8(&mut [0; 4]).bytes());
-        parts.iter().for_each(|part| term.extend(part.bytes()));
+        term.extend_from_slice(self.prefix.as_bytes());
+        term.extend_from_slice(tag.encode_utf8(&mut [0; 4]).as_bytes());
+        for part in parts {
+            term.extend_from_slice(part.as_bytes());
+        }
         self.terms.push(term);
     }
 

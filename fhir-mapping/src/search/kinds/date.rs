@@ -120,7 +120,7 @@ pub(in crate::search) fn post(span: Span, sink: &mut Sink) {
         }
     }
     for at in days.into_iter().flatten() {
-        sink.put('D', &[&at.to_string()]);
+        sink.put('D', &[&day_text(at)]);
     }
 }
 
@@ -240,7 +240,7 @@ fn cover(range: Span, sink: &mut Sink) {
             sink.put('y', &[&year_text(at)]);
             next_month(at)
         } else {
-            sink.put('D', &[&at.to_string()]);
+            sink.put('D', &[&day_text(at)]);
             sink.put('m', &[&month_text(at)]);
             sink.put('y', &[&year_text(at)]);
             at.tomorrow().ok()
@@ -274,10 +274,32 @@ fn is_year_end(day: Date) -> bool {
     day == day.last_of_year()
 }
 
+/// `2024-01-10`
+fn day_text(day: Date) -> String {
+    let mut text = month_text(day);
+    text.push('-');
+    push_digits(day.day().into(), 2, &mut text);
+    text
+}
+
+/// `2024-01`
 fn month_text(day: Date) -> String {
-    format!("{:04}-{:02}", day.year(), day.month())
+    let mut text = year_text(day);
+    text.push('-');
+    push_digits(day.month().into(), 2, &mut text);
+    text
 }
 
 fn year_text(day: Date) -> String {
-    format!("{:04}", day.year())
+    let mut text = String::with_capacity(10);
+    push_digits(day.year(), 4, &mut text);
+    text
+}
+
+/// By hand: formatting machinery takes a good part of the time of posting otherwise.
+fn push_digits(number: i16, length: u32, text: &mut String) {
+    for position in (0..length).rev() {
+        let digit = u32::from(number.unsigned_abs()) / 10_u32.pow(position) % 10;
+        text.extend(char::from_digit(digit, 10));
+    }
 }
