@@ -9,7 +9,10 @@ use tests::site::Site;
 fn installed(path: &str) -> Option<PathBuf> {
     let path = tests::source::root().join("target/foreign").join(path);
     if !path.exists() {
-        println!("skipped: {} is not installed; tests/run installs it", path.display());
+        println!(
+            "skipped: {} is not installed; tests/run installs it",
+            path.display()
+        );
         return None;
     }
     Some(path)
@@ -25,7 +28,11 @@ fn play(program: PathBuf, script: &str) {
         .output()
         .expect("the client starts");
     let told = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&told));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told)
+    );
 }
 
 #[test]

@@ -60,9 +60,8 @@ pub fn blank_literals(text: &str) -> String {
 
 fn read(path: &Path) -> Source {
     let text = std::fs::read_to_string(path).unwrap();
-    let name = path.file_stem().unwrap().to_string_lossy();
     let shipped = match text.find("\n#[cfg(test)]\nmod tests {") {
-        _ if name == "tests" || name.ends_with("_tests") => String::new(),
+        _ if is_test_module(path) => String::new(),
         Some(at) => text[..at].to_owned(),
         None => text.clone(),
     };
@@ -78,6 +77,25 @@ fn read(path: &Path) -> Source {
         shipped,
         code,
     }
+}
+
+/// Is the file called `tests`, or declared as `#[cfg(test)] mod name;` by the file above it?
+fn is_test_module(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_string_lossy();
+    if name == "tests" {
+        return true;
+    }
+    let folder = path.parent().unwrap();
+    let parents = [
+        folder.join("mod.rs"),
+        folder.join("lib.rs"),
+        folder.with_extension("rs"),
+    ];
+    let declaration = format!("#[cfg(test)]\nmod {name};");
+    parents
+        .iter()
+        .filter_map(|p| std::fs::read_to_string(p).ok())
+        .any(|t| t.contains(&declaration))
 }
 
 fn collect(folder: &Path, into: &mut Vec<PathBuf>) {

@@ -1,6 +1,6 @@
 //! Keyed three-way merge of a list: items are matched by what identifies them, never by position.
 
-use super::policy::{Clash, ListRule, Payload, Removal};
+use super::policy::{Clash, ListRule, Removal, Rest};
 use super::{Pick, Sides, diff, latest};
 use crate::model::{Json, Object};
 use std::collections::BTreeMap;
@@ -164,13 +164,11 @@ fn verdict(rule: &ListRule, item: Sides<Option<&Json>>, later: Pick) -> Verdict 
 }
 
 fn both_changed(rule: &ListRule, item: Sides<Option<&Json>>, later: Pick) -> Verdict {
-    let asks = rule.payload == Payload::Ask || rule.removal == Removal::Ask;
+    let asks = rule.rest == Rest::Ask || rule.removal == Removal::Ask;
     match (item.local, item.incoming) {
         _ if asks => Verdict::Contest,
         (Some(kept), None) | (None, Some(kept)) => Verdict::Keep(Some(kept.clone())),
-        (Some(Json::Object(local)), Some(Json::Object(incoming)))
-            if rule.payload == Payload::Fields =>
-        {
+        (Some(Json::Object(local)), Some(Json::Object(incoming))) if rule.rest == Rest::Fields => {
             let base = item.base.and_then(Json::as_object);
             let merged = merge_fields(base, (local, incoming), later);
             Verdict::Keep(Some(Json::Object(merged)))
@@ -245,7 +243,7 @@ fn places<'k>(side: &'k Keyed<'_>, fields: &[&str]) -> BTreeMap<String, Vec<&'k 
 /// Lists with a repeated key are compared by whole values and how often each occurs.
 fn merge_counted(rule: &ListRule, lists: Sides<&[Json]>, turn: Turn) -> ListOutcome {
     let [base, local, incoming] = [lists.base, lists.local, lists.incoming].map(counted);
-    let asks = rule.payload == Payload::Ask || rule.removal == Removal::Ask;
+    let asks = rule.rest == Rest::Ask || rule.removal == Removal::Ask;
     if asks && base != local && base != incoming && local != incoming {
         return contest_whole(lists, turn);
     }

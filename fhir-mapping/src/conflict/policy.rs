@@ -35,14 +35,14 @@ pub(super) struct ListRule {
     /// Fields that identify an item; `reference` means that the item itself is a Reference, none at
     /// all that the whole value is the key.
     pub key: &'static [&'static str],
-    pub payload: Payload,
+    pub rest: Rest,
     pub removal: Removal,
     pub slot: Option<Slot>,
 }
 
 /// What happens to one item that both sides changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Payload {
+pub(super) enum Rest {
     /// The later write's item, whole.
     Whole,
     /// The later write's value, field by field.
@@ -116,19 +116,19 @@ pub(super) fn kind_of(local: &Json, incoming: &Json) -> String {
     resource_type.to_owned()
 }
 
-const fn list(key: &'static [&'static str], payload: Payload) -> Class {
+const fn list(key: &'static [&'static str], rest: Rest) -> Class {
     Class::List(ListRule {
         key,
-        payload,
+        rest,
         removal: Removal::Honour,
         slot: None,
     })
 }
 
-const fn strict_list(key: &'static [&'static str], payload: Payload, removal: Removal) -> Class {
+const fn strict_list(key: &'static [&'static str], rest: Rest, removal: Removal) -> Class {
     Class::List(ListRule {
         key,
-        payload,
+        rest,
         removal,
         slot: None,
     })
@@ -137,7 +137,7 @@ const fn strict_list(key: &'static [&'static str], payload: Payload, removal: Re
 const fn slotted(key: &'static [&'static str], slot: Slot) -> Class {
     Class::List(ListRule {
         key,
-        payload: Payload::Fields,
+        rest: Rest::Fields,
         removal: Removal::Honour,
         slot: Some(slot),
     })
@@ -191,13 +191,13 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("Patient", "name"),
-        list(&["use", "period"], Payload::Whole),
+        list(&["use", "period"], Rest::Whole),
         "patient.name",
         "a name is one unit and visible to everyone",
     ),
     row_of(
         ("Patient", "address"),
-        list(&["use", "type"], Payload::Whole),
+        list(&["use", "type"], Rest::Whole),
         "patient.address",
         "lines of two addresses make a third that does not exist",
     ),
@@ -221,19 +221,19 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("Patient", "contact"),
-        list(&["relationship", "name"], Payload::Whole),
+        list(&["relationship", "name"], Rest::Whole),
         "patient.contact",
         "low harm",
     ),
     row_of(
         ("Patient", "communication"),
-        list(&["language"], Payload::Whole),
+        list(&["language"], Rest::Whole),
         "patient.communication",
         "low harm",
     ),
     row_of(
         ("Patient", "generalPractitioner"),
-        list(&["reference"], Payload::Whole),
+        list(&["reference"], Rest::Whole),
         "patient.practitioner",
         "low harm",
     ),
@@ -258,7 +258,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("AllergyIntolerance", "reaction"),
-        strict_list(&["substance", "onset"], Payload::Ask, Removal::Ask),
+        strict_list(&["substance", "onset"], Rest::Ask, Removal::Ask),
         "allergy.reaction",
         "reactions add up; none disappears without a person",
     ),
@@ -283,7 +283,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("Condition", "evidence"),
-        list(&[], Payload::Whole),
+        list(&[], Rest::Whole),
         "condition.evidence",
         "evidence adds up",
     ),
@@ -308,7 +308,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("MedicationRequest", "insurance supportingInformation"),
-        list(&["reference"], Payload::Whole),
+        list(&["reference"], Rest::Whole),
         "prescription.references",
         "references add up",
     ),
@@ -324,7 +324,7 @@ pub(super) const TABLE: &[Row] = &[
     // Medication lists and other lists
     row_of(
         ("List", "entry"),
-        list(&["item"], Payload::Ask),
+        list(&["item"], Rest::Ask),
         "list.entry",
         "entries add up; one that both changed is decided",
     ),
@@ -400,7 +400,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("DiagnosticReport", "result"),
-        list(&["reference"], Payload::Whole),
+        list(&["reference"], Rest::Whole),
         "report.result",
         "results add up",
     ),
@@ -447,19 +447,19 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("Encounter", "participant"),
-        list(&["individual", "type"], Payload::Whole),
+        list(&["individual", "type"], Rest::Whole),
         "encounter.participant",
         "people add up",
     ),
     row_of(
         ("Encounter", "location"),
-        list(&["location", "period"], Payload::Whole),
+        list(&["location", "period"], Rest::Whole),
         "encounter.location",
         "stays add up",
     ),
     row_of(
         ("Encounter", "statusHistory classHistory"),
-        list(&[], Payload::Whole),
+        list(&[], Rest::Whole),
         "encounter.past",
         "the past adds up",
     ),
@@ -477,13 +477,13 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("CarePlan", "activity"),
-        list(&["reference", "id"], Payload::Whole),
+        list(&["reference", "id"], Rest::Whole),
         "careplan.activity",
         "activities add up",
     ),
     row_of(
         ("QuestionnaireResponse", "item"),
-        list(&["linkId"], Payload::Whole),
+        list(&["linkId"], Rest::Whole),
         "form.draft",
         "a form being filled in has one answer a question",
     ),
@@ -543,19 +543,19 @@ pub(super) const TABLE: &[Row] = &[
     // Any type
     row_of(
         ("*", "identifier"),
-        list(&["system", "value"], Payload::Fields),
+        list(&["system", "value"], Rest::Fields),
         "any.identifier",
         "identifiers add up",
     ),
     row_of(
         ("*", "note"),
-        list(&["time", "author[x]", "text"], Payload::Whole),
+        list(&["time", "author[x]", "text"], Rest::Whole),
         "any.note",
         "notes add up",
     ),
     row_of(
         ("*", "extension meta.extension"),
-        list(&["url"], Payload::Whole),
+        list(&["url"], Rest::Whole),
         "any.extension",
         "additions do not change the meaning",
     ),
@@ -567,25 +567,25 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row_of(
         ("*", "contained"),
-        list(&["id"], Payload::Ask),
+        list(&["id"], Rest::Ask),
         "any.contained",
         "may be the drug itself",
     ),
     row_of(
         ("*", "meta.tag"),
-        list(&["system", "code"], Payload::Whole),
+        list(&["system", "code"], Rest::Whole),
         "any.tag",
         "labels add up",
     ),
     row_of(
         ("*", "meta.security"),
-        strict_list(&["system", "code"], Payload::Whole, Removal::Never),
+        strict_list(&["system", "code"], Rest::Whole, Removal::Never),
         "any.security",
         "protection is never lost by a merge",
     ),
     row_of(
         ("*", "meta.profile"),
-        list(&[], Payload::Whole),
+        list(&[], Rest::Whole),
         "any.profile",
         "claims add up",
     ),
@@ -624,10 +624,10 @@ mod tests {
             fields => fields.join(" + "),
         };
         let mut text = format!("list by {key}; ");
-        text += match rule.payload {
-            Payload::Whole => "one item changed twice: the later write",
-            Payload::Fields => "one item changed twice: the later write, field by field",
-            Payload::Ask => "one item changed twice: **a person decides**",
+        text += match rule.rest {
+            Rest::Whole => "one item changed twice: the later write",
+            Rest::Fields => "one item changed twice: the later write, field by field",
+            Rest::Ask => "one item changed twice: **a person decides**",
         };
         text += match rule.removal {
             Removal::Honour => "",
