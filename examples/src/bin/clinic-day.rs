@@ -1,4 +1,4 @@
-//! `clinic-day [--kill] [--synthea DIR]`: plays a clinic's whole day and checks every step.
+//! `clinic-day [--kill] [--synthea DIR | --generated]`: plays a clinic's whole day and checks every step.
 #![allow(clippy::print_stdout)] // telling the day is what it is for
 
 use examples::day::{Day, Outcome, Stage};
@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
     let arguments = match parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(reason) => {
-            println!("{reason}\nusage: clinic-day [--kill] [--synthea DIR]");
+            println!("{reason}\nusage: clinic-day [--kill] [--synthea DIR | --generated]");
             return ExitCode::from(2);
         }
     };
@@ -36,6 +36,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--kill" => arguments.kill = true,
+            "--generated" => arguments.folder = None,
             "--synthea" => {
                 let folder = words.next().ok_or("--synthea needs a folder")?;
                 arguments.folder = Some(PathBuf::from(folder));

@@ -128,6 +128,7 @@ impl Day {
         let before = self.results().await?.len();
         let address = self.stage.mllp().parse();
         let mut analyzer = Analyzer::new(address.map_err(|e| format!("the listener: {e}"))?);
+        analyzer.attempts_max = 5;
         let label = PatientLabel {
             id: PATIENT_NUMBER.to_owned(),
             family: "Otieno".to_owned(),
@@ -253,7 +254,10 @@ impl Day {
                 .emr
                 .search(&format!("{resource_type}?_count=500"))
                 .await?;
-            for resource in found {
+            for resource in found
+                .into_iter()
+                .filter(|resource| !is_bookkeeping(resource))
+            {
                 all.insert(
                     format!("{resource_type}/{}", text(&resource, "/id")),
                     resource,
@@ -262,4 +266,9 @@ impl Day {
         }
         Ok(all)
     }
+}
+
+/// What tells how a version came out of a conflict names versions of this site only: it stays.
+fn is_bookkeeping(resource: &Value) -> bool {
+    text(resource, "/activity/coding/0/code").starts_with("conflict-")
 }
