@@ -5,6 +5,7 @@ use super::attribute::{Attribution, attribute, stored_tree};
 use super::intake::digest;
 use super::stored::{self, Intake, IntakeSeq, State};
 use super::{DeviceSettings, held};
+use crate::clock::Stopwatch;
 use crate::failure::{Category, Failure};
 use crate::repository::{Actor, Repository, Transaction, Write};
 use fhir_mapping::model::{Issue, IssueCode};
@@ -21,6 +22,8 @@ const FAULT_PAUSE: Duration = Duration::from_secs(2);
 const ATTEMPTS_MAX: usize = 5;
 /// Held messages tried again in one go.
 const RETRIED_AT_ONCE: usize = 64;
+/// Pause between two sweeps over held messages: patients may come by the thousand.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// Changes looked through for patients in one go.
 const CHANGES_AT_ONCE: usize = 256;
 
@@ -39,19 +42,20 @@ pub async fn interpret_loop(
         devices,
         repository,
         seen: None,
+        sweep_is_due: false,
+        last_sweep: None,
     };
     loop {
-        let pause = match interpreter.round(&stop).await {
-            Ok(()) => SLEEP_MAX,
+        let (pause, may_wake) = match interpreter.round(&stop).await {
+            Ok(pause) => (pause, true),
             Err(failure) => {
                 log_failure(&failure);
-                FAULT_PAUSE
+                (FAULT_PAUSE, false)
             }
         };
-        let is_fault = pause == FAULT_PAUSE;
         tokio::select! {
             _stopped = stop.wait_for(|stop| *stop) => return,
-            () = woken.notified(), if !is_fault => {}
+            () = woken.notified(), if may_wake => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -67,6 +71,9 @@ struct Interpreter {
     repository: Repository,
     /// Changes up to here were looked through for patients; `None` before the first round.
     seen: Option<Seq>,
+    /// A patient came: what is held for one is to be tried again.
+    sweep_is_due: bool,
+    last_sweep: Option<Stopwatch>,
 }
 
 /// What became of one message.
@@ -78,24 +85,40 @@ enum Progress {
 }
 
 impl Interpreter {
-    /// All that waits, then what is held for a patient if patients came. `Err` when a message met
-    /// trouble of the store; the others were served all the same.
-    async fn round(&mut self, stop: &watch::Receiver<bool>) -> Result<(), Failure> {
+    /// All that waits, then what is held for a patient if patients came; gives the longest pause
+    /// until the next round. `Err` when a message met trouble of the store; the others were served
+    /// all the same.
+    async fn round(&mut self, stop: &watch::Receiver<bool>) -> Result<Duration, Failure> {
         let mut after = None;
         let mut trouble = None;
         while let Some(seq) = self.next_waiting(after)? {
             if *stop.borrow() {
-                return Ok(());
+                return Ok(SLEEP_MAX);
             }
             if let Err(failure) = self.interpret(seq).await {
                 trouble = Some(failure);
             }
             after = Some(seq);
         }
-        if self.patients_came()? {
-            self.retry_held(stop).await?;
+        self.sweep_is_due |= self.patients_came()?;
+        let pause = if self.sweep_is_due {
+            self.sweep(stop).await?
+        } else {
+            SLEEP_MAX
+        };
+        trouble.map_or(Ok(pause), Err)
+    }
+
+    /// Tries held messages again, unless that was done a moment ago.
+    async fn sweep(&mut self, stop: &watch::Receiver<bool>) -> Result<Duration, Failure> {
+        let since = self.last_sweep.map_or(SWEEP_PAUSE, Stopwatch::elapsed);
+        if since < SWEEP_PAUSE {
+            return Ok(SWEEP_PAUSE.saturating_sub(since));
         }
-        trouble.map_or(Ok(()), Err)
+        self.retry_held(stop).await?;
+        self.sweep_is_due = false;
+        self.last_sweep = Some(Stopwatch::start());
+        Ok(SLEEP_MAX)
     }
 
     fn next_waiting(&self, after: Option<IntakeSeq>) -> Result<Option<IntakeSeq>, StoreError> {
@@ -109,7 +132,7 @@ impl Interpreter {
         let snapshot = self.repository.store().snapshot()?;
         let view = snapshot.view();
         let last = view.last_seq()?;
-        let is_any_held = !stored::held_for_patient(&view, None, usize::MAX)?.is_empty();
+        let is_any_held = !stored::held_for_patient(&view, None, 1)?.is_empty();
         let Some(mut seen) = self.seen.filter(|_| is_any_held) else {
             let is_first = self.seen.is_none();
             self.seen = Some(last);

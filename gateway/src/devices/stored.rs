@@ -37,7 +37,8 @@ pub(super) enum State {
     Held,
 }
 
-/// Held messages stand in the waiting table after all waiting ones, under this first byte.
+/// Held messages stand in the waiting table after all waiting ones, under these first bytes.
+const HELD_FOR_PATIENT: u8 = 0xFE;
 const HELD: u8 = 0xFF;
 
 impl Intake {
@@ -66,17 +67,21 @@ impl Intake {
     /// The rows that bring the tables to this message's state.
     pub(super) fn rows(&self, seq: IntakeSeq) -> Result<Vec<RowWrite>, StoreError> {
         let state = self.head.state;
-        let waits = (state == State::Waiting).then(Vec::new);
-        let held = match state {
-            State::HeldForPatient => Some(b"patient".to_vec()),
-            State::Held => Some(Vec::new()),
-            State::Waiting | State::Settled => None,
-        };
+        let place = |wanted| (state == wanted).then(Vec::new);
         let row = |table, key, value| RowWrite { table, key, value };
         Ok(vec![
             row(Table::Intake, key(seq), Some(self.encode()?)),
-            row(Table::IntakeWaiting, key(seq), waits),
-            row(Table::IntakeWaiting, held_key(seq), held),
+            row(Table::IntakeWaiting, key(seq), place(State::Waiting)),
+            row(
+                Table::IntakeWaiting,
+                held_key(HELD_FOR_PATIENT, seq),
+                place(State::HeldForPatient),
+            ),
+            row(
+                Table::IntakeWaiting,
+                held_key(HELD, seq),
+                place(State::Held),
+            ),
         ])
     }
 }
@@ -85,8 +90,8 @@ pub(super) fn key(seq: IntakeSeq) -> Vec<u8> {
     seq.to_be_bytes().to_vec()
 }
 
-fn held_key(seq: IntakeSeq) -> Vec<u8> {
-    [&[HELD], seq.to_be_bytes().as_slice()].concat()
+fn held_key(kind: u8, seq: IntakeSeq) -> Vec<u8> {
+    [&[kind], seq.to_be_bytes().as_slice()].concat()
 }
 
 /// The number of a key of the intake table.
@@ -117,19 +122,17 @@ pub(super) fn oldest_waiting(
     Ok(first)
 }
 
-/// Messages held for a patient, oldest first, after `after`, at most `limit`; held for other
-/// reasons they are left out.
+/// Messages held for a patient, oldest first, after `after`, at most `limit`.
 pub(super) fn held_for_patient(
     view: &View<'_>,
     after: Option<IntakeSeq>,
     limit: usize,
 ) -> Result<Vec<IntakeSeq>, StoreError> {
-    let after = after.map(held_key);
-    let rows = view.rows(Table::IntakeWaiting, &[HELD], after.as_deref(), limit)?;
-    let for_patient = rows.iter().filter(|(_, reason)| !reason.is_empty());
-    Ok(for_patient
-        .filter_map(|(key, _)| seq_of(key.get(1..)?))
-        .collect())
+    let after = after.map(|seq| held_key(HELD_FOR_PATIENT, seq));
+    let prefix = [HELD_FOR_PATIENT];
+    let rows = view.rows(Table::IntakeWaiting, &prefix, after.as_deref(), limit)?;
+    let seqs = rows.iter().filter_map(|(key, _)| seq_of(key.get(1..)?));
+    Ok(seqs.collect())
 }
 
 #[cfg(test)]
@@ -164,11 +167,11 @@ mod tests {
             let rows = intake(state).rows(1).unwrap();
             rows.iter().map(|row| row.value.is_some()).collect()
         };
-        assert_eq!(places(State::Waiting), [true, true, false]);
-        assert_eq!(places(State::Settled), [true, false, false]);
-        assert_eq!(places(State::Held), [true, false, true]);
-        assert_eq!(places(State::HeldForPatient), [true, false, true]);
+        assert_eq!(places(State::Waiting), [true, true, false, false]);
+        assert_eq!(places(State::Settled), [true, false, false, false]);
+        assert_eq!(places(State::HeldForPatient), [true, false, true, false]);
+        assert_eq!(places(State::Held), [true, false, false, true]);
         assert_eq!(seq_of(&key(9)), Some(9));
-        assert_eq!(seq_of(&held_key(9)), None);
+        assert_eq!(seq_of(&held_key(HELD, 9)), None);
     }
 }

@@ -135,7 +135,7 @@ impl Bench {
         let snapshot = self.repository.store().snapshot().unwrap();
         let view = snapshot.view();
         let mut found = Vec::new();
-        for head in view.scan_heads(None, 1000).unwrap() {
+        for head in view.scan_heads(None, 10_000).unwrap() {
             let stored = view.version(head.rid, head.version).unwrap().unwrap();
             if stored.key.resource_type == resource_type {
                 let tree = parse(&stored.body, Limits::default()).unwrap();
@@ -298,6 +298,25 @@ async fn an_unknown_patients_result_is_held_and_released() {
     bench.reaches(1, "settled").await;
     assert_eq!(bench.heads("Task"), ["completed v2"]);
     assert_eq!(bench.heads("Observation"), ["final v1 Patient/p4711 9.1"]);
+}
+
+#[tokio::test]
+async fn many_held_messages_are_released_together_with_others_in_between() {
+    let bench = Bench::start().await;
+    for seq in 1..=150 {
+        let message = oru(&seq.to_string(), "4711", &format!("S{seq}"), ("F", "9.1"));
+        let message = match seq % 2 {
+            0 => message.replace("|P|2.5.1", "|T|2.5.1"),
+            _ => message,
+        };
+        send(&bench, &message).await;
+    }
+    bench.idle().await;
+    assert_eq!(bench.heads("Task"), vec!["on-hold v1"; 150]);
+    bench.patient("4711", "1990-08-04").await;
+    bench.reaches(149, "settled").await;
+    assert_eq!(bench.heads("Observation").len(), 75);
+    assert_eq!(bench.state(150), "held E-DEV-3");
 }
 
 #[tokio::test]
