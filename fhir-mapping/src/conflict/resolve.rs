@@ -347,7 +347,10 @@ impl<'a> Merge<'a> {
         }
     }
 
-    fn finish(self) -> Merged {
+    fn finish(mut self) -> Merged {
+        let order = self.names();
+        self.elements
+            .sort_by_key(|(name, _)| order.iter().position(|known| known == name));
         Merged {
             resource: assemble(self.elements),
             conflicts: self.conflicts,

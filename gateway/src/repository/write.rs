@@ -3,7 +3,7 @@
 use super::conditions::{At, Conditions, Resolution};
 use super::plan::{Placement, Plan, Stamped, stale};
 use super::stamp::Unstamped;
-use super::{Repository, reserved};
+use super::{Repository, reserved, review};
 use crate::failure::{Category, Failure};
 use fhir_mapping::model::{IssueCode, Json};
 use fhir_mapping::search::Query;
@@ -98,7 +98,7 @@ impl Repository {
         &self,
         mut transaction: Transaction,
     ) -> Result<(Vec<Written>, Committed), At> {
-        transaction.writes.iter_mut().for_each(Write::set_id);
+        transaction.writes.iter_mut().for_each(Write::prepare);
         check(&transaction)?;
         let conditions = Arc::new(Conditions::of(&transaction, self.zone())?);
         let transaction = Arc::new(transaction);
@@ -243,6 +243,11 @@ fn update(
         let stamped = plan.add(key, Some(content), Placement::head("update"))?;
         return Ok(made(WrittenKind::Created, key.clone(), stamped));
     };
+    let marked = match head.review_open {
+        true => review::marked(content, plan.zone()),
+        false => None,
+    };
+    let content = marked.as_ref().unwrap_or(content);
     if let Some(stored) = plan.view.version(head.rid, head.version)? {
         reserved::check_change(&stored)?;
         if stored.body == content.body(head.version, stored.time_ms) {
@@ -331,11 +336,15 @@ impl Write {
         }
     }
 
-    fn set_id(&mut self) {
-        if let Write::Create { id, resource, .. } | Write::Update { id, resource, .. } = self
-            && let Some(object) = resource.as_object_mut()
-        {
-            object.set_at(1, "id", id.as_str().into());
+    /// Sets the id; takes away the mark of an open review, which is this server's to give.
+    fn prepare(&mut self) {
+        if let Write::Create { id, resource, .. } | Write::Update { id, resource, .. } = self {
+            if review::is_tagged(resource) {
+                *resource = review::untagged(resource);
+            }
+            if let Some(object) = resource.as_object_mut() {
+                object.set_at(1, "id", id.as_str().into());
+            }
         }
     }
 }

@@ -13,13 +13,15 @@ pub use decide::ReviewDecision;
 pub use row::ReviewKind;
 pub(super) use row::{Row, rank};
 pub(super) use task::{
-    Ending, Made, audit, end, open, provenance, tagged, task_id, untagged, version_of,
+    Ending, Made, audit, end, is_tagged, open, provenance, tagged, task_id, untagged, version_of,
 };
 
 use super::Repository;
+use super::stamp::Unstamped;
 use crate::failure::{Category, Failure};
 use fhir_mapping::conflict::ElementConflict;
-use fhir_mapping::model::{IssueCode, Json, Reference};
+use fhir_mapping::model::{IssueCode, Json, Limits, Reference, parse};
+use fhir_mapping::search::Zone;
 use store::{Head, ResourceKey, VersionId, View};
 
 /// Most open reviews looked at to find the most pressing ones.
@@ -79,6 +81,12 @@ impl Repository {
         let snapshot = self.inner.store.snapshot()?;
         read(&snapshot.view(), task_id)
     }
+}
+
+/// A client's content with the tag, for a resource whose review is open: a write must not hide that.
+pub(super) fn marked(content: &Unstamped, zone: &Zone) -> Option<Unstamped> {
+    let tree = parse(&content.body(VersionId(1), 0), Limits::default()).ok()?;
+    Some(Unstamped::new(&tagged(&tree), zone))
 }
 
 /// A review Task with its version, and the head it is about.

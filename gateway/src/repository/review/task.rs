@@ -231,6 +231,16 @@ pub(in crate::repository) fn tagged(resource: &Json) -> Json {
     tagged
 }
 
+/// Does it carry that tag?
+pub(in crate::repository) fn is_tagged(resource: &Json) -> bool {
+    let tags = resource.get("meta").map(|meta| meta.items("tag"));
+    tags.unwrap_or_default().iter().any(is_pending)
+}
+
+fn is_pending(tag: &Json) -> bool {
+    tag.str_at(&["system"]) == Some(TAGS) && tag.str_at(&["code"]) == Some(PENDING)
+}
+
 /// The resource without that tag.
 pub(in crate::repository) fn untagged(resource: &Json) -> Json {
     let mut plain = resource.clone();
@@ -238,11 +248,8 @@ pub(in crate::repository) fn untagged(resource: &Json) -> Json {
         return plain;
     };
     if let Some(Json::Object(meta)) = object.get_mut("meta") {
-        let is_ours = |tag: &Json| {
-            tag.str_at(&["system"]) == Some(TAGS) && tag.str_at(&["code"]) == Some(PENDING)
-        };
         if let Some(Json::Array(tags)) = meta.get_mut("tag") {
-            tags.retain(|tag| !is_ours(tag));
+            tags.retain(|tag| !is_pending(tag));
             if tags.is_empty() {
                 meta.remove("tag");
             }

@@ -4,8 +4,7 @@ use super::super::{Actor, Applied, Incoming, Repository, Transaction, Write};
 use super::*;
 use crate::clock::Clock;
 use fhir_mapping::conflict::{Decision, Pick};
-use fhir_mapping::model::{Limits, format, parse};
-use fhir_mapping::search::Zone;
+use fhir_mapping::model::format;
 use fhir_mapping::validate::structure;
 use std::time::Duration;
 use store::{Keys, OpenOptions, Origin, OriginKind, Store, Table};
@@ -435,6 +434,7 @@ async fn a_write_during_the_review_extends_the_local_side() {
         .unwrap()
         .set("note", json("[{'text':'seen again'}]"));
     site.put(&later).await;
+    assert!(is_tagged(&site.head()));
     let review = site.repository.review(&task).unwrap();
     assert!(review.is_open);
     assert_eq!(review.conflicts.len(), 1);
