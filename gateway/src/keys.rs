@@ -48,6 +48,11 @@ impl Places {
         (self.beside(".cert.pem"), self.beside(".cert-key.pem"))
     }
 
+    /// Where a running gateway answers, for subcommands beside it.
+    pub fn url_file(&self) -> PathBuf {
+        self.beside(".url")
+    }
+
     fn salt_file(&self) -> PathBuf {
         self.data.join("passphrase.salt")
     }

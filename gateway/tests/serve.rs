@@ -324,6 +324,8 @@ fn a_store_without_its_key_is_left_alone() {
 fn open_means_no_token_and_loopback_only() {
     let site = Site::start(&["--open"]);
     assert_eq!(site.ask("GET /admin/tokens HTTP/1.1", b"").status, 200);
+    let listed = site.run(&["token", "list"]);
+    assert!(listed.status.success(), "{}", stderr(&listed));
     let folder = tempfile::tempdir().unwrap();
     let arguments = [
         "serve",
@@ -457,11 +459,8 @@ fn tokens_are_made_and_revoked_beside_a_running_gateway_and_on_its_folder() {
     let listed = stdout(&site.run(&["token", "list", "--url", &base]));
     assert!(listed.contains("ward 3\tclient\t"), "{listed}");
     assert!(!listed.contains(&token));
-    assert!(
-        site.run(&["token", "revoke", "ward 3", "--url", &base])
-            .status
-            .success()
-    );
+    let revoked = site.run(&["token", "revoke", "ward 3"]); // it finds the gateway by itself
+    assert!(revoked.status.success(), "{}", stderr(&revoked));
     assert_eq!(
         site.ask_as(&token, "GET /fhir/Patient/a_b").status,
         401,

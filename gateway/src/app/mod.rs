@@ -75,6 +75,7 @@ pub struct Gateway {
     pub first_token: Option<PathBuf>,
     /// Where the self-signed certificate is, when one is in use.
     pub own_certificate: Option<PathBuf>,
+    url_file: PathBuf,
     repository: Repository,
     telemetry: Telemetry,
     stop: watch::Sender<bool>,
@@ -151,8 +152,12 @@ impl Gateway {
         starting.targets()?;
         let (http, own_certificate) = starting.http(http)?;
         let scheme = if starting.uses_tls() { "https" } else { "http" };
+        let base_url = format!("{scheme}://{http}/fhir");
+        let url_file = places(config).url_file();
+        keys::replace_secret(&url_file, &base_url.replace("//0.0.0.0:", "//127.0.0.1:"))?;
         Ok(Gateway {
-            base_url: format!("{scheme}://{http}/fhir"),
+            base_url,
+            url_file,
             http,
             mllp,
             first_token,
@@ -177,6 +182,7 @@ impl Gateway {
         if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
             parts.iter().for_each(JoinHandle::abort);
         }
+        let _left_behind_is_harmless = std::fs::remove_file(&self.url_file).is_ok();
         let store = self.repository.store().clone();
         drop(self.repository);
         let _closed = tokio::task::spawn_blocking(move || store.close())

@@ -28,8 +28,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 impl Remote {
-    /// `url` as the `ready` line gives it; absent, the configured address. `token_file` absent: the
-    /// one made at the first start.
+    /// `url` as the `ready` line gives it; absent, where the gateway left word that it answers, or
+    /// the configured address. `token_file` absent: the one made at the first start, or none (then
+    /// only a gateway with `--open` lets us in).
     pub(super) fn new(
         config: &Config,
         url: Option<&str>,
@@ -39,11 +40,14 @@ impl Remote {
         let file = token_file
             .cloned()
             .unwrap_or_else(|| places.admin_token_file());
+        if token_file.is_none() && !file.exists() {
+            return Ok(Remote::with_token(config, url, ""));
+        }
         let token = std::fs::read_to_string(&file).map_err(|e| {
             let file = file.display();
             CliError::failed(format!(
-                "E-CLI-1: the gateway runs, and its administrator's token cannot be read from \
-                 {file}: {e}; give --token-file"
+                "E-CLI-1: the administrator's token cannot be read from {file}: {e}; give \
+                 --token-file"
             ))
         })?;
         Ok(Remote::with_token(config, url, token.trim()))
@@ -51,12 +55,15 @@ impl Remote {
 
     /// With this token; `url` as above.
     pub(super) fn with_token(config: &Config, url: Option<&str>, token: &str) -> Remote {
-        let url = url.map_or_else(|| default_url(config), str::to_owned);
-        let url = url.trim_end_matches('/');
+        let places = app::places(config);
+        let told = || std::fs::read_to_string(places.url_file()).ok();
+        let url = url.map(str::to_owned).or_else(told);
+        let url = url.unwrap_or_else(|| default_url(config));
+        let url = url.trim().trim_end_matches('/');
         Remote {
             url: url.strip_suffix("/fhir").unwrap_or(url).to_owned(),
             token: token.to_owned(),
-            places: app::places(config),
+            places,
         }
     }
 
@@ -179,6 +186,7 @@ fn words_of(status: u16, body: &[u8]) -> String {
         issue.get("diagnostics")?.as_str()
     });
     match diagnostics {
+        Some(words) if status == 401 => format!("{words}; give --token-file (HTTP 401)"),
         Some(words) => format!("{words} (HTTP {status})"),
         None => format!("E-CLI-6: the gateway answered {status}; check --url"),
     }

@@ -17,8 +17,8 @@ use store::{Store, StoreError};
 pub(super) struct TokenArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Base URL of the running gateway, as its `ready` line shows it [default: the configured
-    /// address]
+    /// Base URL of the running gateway, as its `ready` line shows it [default: where it
+    /// left word that it answers]
     #[arg(long, value_name = "URL", global = true)]
     url: Option<String>,
     /// Administrator's token for a running gateway [default: the one made at the first start]

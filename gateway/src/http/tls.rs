@@ -41,11 +41,23 @@ pub fn ensure_self_signed(cert: &Path, key: &Path, names: Vec<String>) -> Result
     if cert.exists() && key.exists() {
         return Ok(false);
     }
-    let made = rcgen::generate_simple_self_signed(names);
-    let made = made.map_err(|e| TlsError::Unmade(e.to_string()))?;
-    replace_secret(key, &made.signing_key.serialize_pem())?;
-    replace_secret(cert, &made.cert.pem())?;
+    let (cert_pem, key_pem) = make(names).map_err(|e| TlsError::Unmade(e.to_string()))?;
+    replace_secret(key, &key_pem)?;
+    replace_secret(cert, &cert_pem)?;
     Ok(true)
+}
+
+/// Certificate and key as PEM.
+fn make(names: Vec<String>) -> Result<(String, String), rcgen::Error> {
+    let mut asked = rcgen::CertificateParams::new(names)?;
+    let name = "Wayside, self-signed";
+    asked.distinguished_name = rcgen::DistinguishedName::new();
+    asked
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    let key = rcgen::KeyPair::generate()?;
+    let cert = asked.self_signed(&key)?;
+    Ok((cert.pem(), key.serialize_pem()))
 }
 
 /// All certificates of a PEM file; at least one.
