@@ -54,6 +54,7 @@ impl Site {
                 };
             }
         }
+        child.wait().unwrap();
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
         panic!("it ended before it was ready: {log}");
     }
