@@ -15,7 +15,7 @@ pub struct Draft {
 pub struct PatientGroup {
     /// Patient identifiers in the message's order: (system, value).
     pub patient_identifiers: Vec<(String, String)>,
-    /// Family name, given name, birth date, administrative gender as sent, to check an id match.
+    /// To check an id match.
     pub demographics: Demographics,
     /// Resources with fixed ids (a hash of their business key); `subject` is left out and filled in
     /// once the patient is known.
@@ -29,6 +29,8 @@ pub struct PatientGroup {
 pub struct Demographics {
     pub family: Option<String>,
     pub given: Option<String>,
+    /// FHIR date, as precise as sent.
     pub birth_date: Option<String>,
+    /// Code of administrative-gender; `None` when the word sent is none.
     pub gender: Option<String>,
 }

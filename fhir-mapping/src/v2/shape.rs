@@ -44,11 +44,11 @@ impl Shape {
     }
 }
 
-/// A coding of a fixed system.
+/// A coding, its system and code in the form that FHIR's `uri` and `code` have.
 pub(super) fn coding(system: &str, code: &str, display: Option<&str>) -> Json {
     Shape::default()
-        .with("system", system)
-        .with("code", code)
+        .with("system", without_space(system))
+        .with("code", code_text(code))
         .with_some("display", display)
         .json()
 }
@@ -70,7 +70,7 @@ pub(super) fn codeable(field: Field<'_>, connection: &str) -> Option<Json> {
         if let Some(code) = part(code) {
             let system = coding_system(&part(system).unwrap_or_default(), connection);
             let display = part(display);
-            codings.push(coding(&system, &code_text(&code), display.as_deref()));
+            codings.push(coding(&system, &code, display.as_deref()));
         }
     }
     let text = part(9).or_else(|| part(2)).or_else(|| part(5));
@@ -82,8 +82,12 @@ pub(super) fn codeable(field: Field<'_>, connection: &str) -> Option<Json> {
 }
 
 /// FHIR codes have no outer and no double space.
-pub(super) fn code_text(code: &str) -> String {
+fn code_text(code: &str) -> String {
     code.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn without_space(uri: &str) -> String {
+    uri.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
 /// What tells one code from another: code and system of the first coding that is there, else text.
@@ -100,13 +104,14 @@ pub(super) fn code_key(field: Field<'_>) -> (String, String) {
 /// The system that an assigning authority (namespace, universal id, its type) stands for.
 pub(super) fn authority_system(namespace: &str, universal: &str, kind: &str) -> Option<String> {
     let is_url = |t: &str| t.starts_with("http") || t.starts_with("urn:");
+    let (namespace, universal) = (without_space(namespace), without_space(universal));
     match kind {
         "ISO" if !universal.is_empty() => Some(format!("urn:oid:{universal}")),
         "UUID" | "GUID" if !universal.is_empty() && universal.contains('-') => {
             Some(format!("urn:uuid:{}", universal.to_lowercase()))
         }
-        _ if is_url(universal) => Some(universal.to_owned()),
-        _ if is_url(namespace) => Some(namespace.to_owned()),
+        _ if is_url(&universal) => Some(universal),
+        _ if is_url(&namespace) => Some(namespace),
         _ => None,
     }
 }

@@ -109,11 +109,7 @@ fn from_obr(context: &Context<'_>, obr: &Segment, order_number: &str) -> Option<
     let system = source_system(source, name);
     let display = source.sub(2).text();
     let id = fixed_id(&["specimen", name, &context.facility(), order_number, &code]);
-    let kind = concept(coding(
-        &system,
-        &super::shape::code_text(&code),
-        display.as_deref(),
-    ));
+    let kind = concept(coding(&system, &code, display.as_deref()));
     let received = obr.field(14).text();
     let received = received.and_then(|t| dates::date_time(&t, &context.connection.zone));
     let specimen = Shape::resource("Specimen", &id)
