@@ -447,6 +447,9 @@ async fn a_write_during_the_review_extends_the_local_side() {
         site.head().str_at(&["dosageInstruction", "text"]),
         Some("1000")
     );
+    // A client that still holds the marked version cannot bring the mark back.
+    site.put(&tagged(&later)).await;
+    assert!(!is_tagged(&site.head()));
 }
 
 #[tokio::test]
