@@ -31,19 +31,50 @@ pub fn check_length(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Failu
 }
 
 /// Reads the whole body, decompressed when `Content-Encoding` says gzip.
-pub async fn read<B>(headers: &HeaderMap, body: B, limits: BodyLimits) -> Result<Bytes, Failure>
+///
+/// A body over the cap is refused, but what the sender is already sending is read and thrown away
+/// for a while: closing in its face would reset the connection and lose the refusal.
+pub async fn read<B>(headers: &HeaderMap, mut body: B, limits: BodyLimits) -> Result<Bytes, Failure>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    check_length(headers, limits)?;
     let is_gzip = is_gzip(headers)?;
-    let whole = tokio::time::timeout(limits.total_timeout, gather(body, limits)).await;
-    let bytes = whole.map_err(|_elapsed| too_slow("E-WIRE-2"))??;
+    let read = match check_length(headers, limits) {
+        Ok(()) => tokio::time::timeout(limits.total_timeout, gather(&mut body, limits)).await,
+        Err(refusal) => Ok(Err(refusal)),
+    };
+    let read = read.map_err(|_elapsed| too_slow("E-WIRE-2"))?;
+    let waits_for_leave = headers.contains_key(header::EXPECT);
+    if matches!(&read, Err(refusal) if refusal.category == Category::TooLarge) && !waits_for_leave {
+        discard(body).await;
+    }
+    let bytes = read?;
     if is_gzip && !bytes.is_empty() {
         return decompress(&bytes, limits);
     }
     Ok(bytes)
+}
+
+/// Most bytes of a refused body that are read, and the longest time it may take.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
+
+async fn discard<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let to_the_end = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > DISCARD_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // The refusal is sent either way.
+    tokio::time::timeout(DISCARD_TIMEOUT, to_the_end).await.ok();
 }
 
 async fn gather<B>(body: B, limits: BodyLimits) -> Result<Bytes, Failure>
