@@ -1,6 +1,11 @@
 //! Style is a test: arrows, sizes, words, fixtures, numbers, reasons. A rule that is in the way is
 //! changed here, in the open, with its reason.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // panics are a test's answers
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)] // panics are a test's answers
 
 use std::collections::{BTreeMap, BTreeSet};
 use tests::source::{self, Source};

@@ -69,7 +69,7 @@ fn start_writers(
     log: &Log,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let start = |writer| {
-        let (random, log) = (Random::new(random.next()), log.clone());
+        let (random, log) = (Random::new(random.draw()), log.clone());
         tokio::spawn(write_until_cut(round, writer, random, address, log))
     };
     (0..WRITERS).map(start).collect()

@@ -15,6 +15,7 @@ pub struct Site {
 impl Site {
     /// Starts on free ports without authentication; returns once it is ready.
     pub fn start(data: &Path, more: &[&str]) -> Site {
+        #[allow(clippy::zombie_processes)] // waited for when the site is dropped
         let mut child = Command::new(binary())
             .args([
                 "serve",
