@@ -71,26 +71,32 @@ impl Site {
     }
 
     async fn put(&self, text: &str) -> u64 {
-        let resource = json(text);
-        let id = resource.id().unwrap().to_owned();
-        self.write(Write::Update {
-            id,
-            resource,
-            if_match: None,
-        })
-        .await
+        self.put_all(&[text.to_owned()]).await
+    }
+
+    /// All in one transaction; gives the first one's version.
+    async fn put_all(&self, texts: &[String]) -> u64 {
+        let update = |text: &String| {
+            let resource = json(text);
+            Write::Update {
+                id: resource.id().unwrap().to_owned(),
+                resource,
+                if_match: None,
+            }
+        };
+        self.write(texts.iter().map(update).collect()).await
     }
 
     async fn delete(&self, path: &str) -> u64 {
         let key = key(path);
-        self.write(Write::Delete {
+        self.write(vec![Write::Delete {
             key,
             if_match: None,
-        })
+        }])
         .await
     }
 
-    async fn write(&self, write: Write) -> u64 {
+    async fn write(&self, writes: Vec<Write>) -> u64 {
         let transaction = Transaction {
             actor: Actor {
                 name: "doctor".to_owned(),
@@ -99,7 +105,7 @@ impl Site {
                     number: 0,
                 },
             },
-            writes: vec![write],
+            writes,
             rows: Vec::new(),
             resolve_conditional_references: false,
         };
@@ -431,4 +437,41 @@ async fn an_update_here_of_what_was_deleted_there_waits_for_a_person() {
     assert_eq!(site.head("Patient/p").str_at(&["gender"]), Some("female"));
     assert!(site.national.current("Patient/p").is_none());
     assert_eq!(site.backlog(), 1);
+}
+
+/// A report over hundreds of results, each of a visit of its own: more than one group can hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wide_and_deep_net_of_references_arrives_in_order() {
+    const RESULTS: usize = 600;
+    let site = Site::start().await;
+    site.national.behave(Behaviour::Cut);
+    let members: Vec<String> = (0..RESULTS)
+        .map(|n| format!("{{'reference':'Observation/o{n}'}}"))
+        .collect();
+    let mut texts = vec![format!(
+        "{{'resourceType':'Observation','id':'panel','status':'final','code':{{'text':'x'}},
+            'subject':{{'reference':'Patient/p'}},'hasMember':[{}]}}",
+        members.join(",")
+    )];
+    for n in 0..RESULTS {
+        texts.push(format!(
+            "{{'resourceType':'Observation','id':'o{n}','status':'final','code':{{'text':'x'}},
+                'encounter':{{'reference':'Encounter/e{n}'}}}}"
+        ));
+    }
+    for n in 0..RESULTS {
+        texts.push(format!(
+            "{{'resourceType':'Encounter','id':'e{n}','status':'finished','class':{{'code':'AMB'}},
+                'subject':{{'reference':'Patient/p'}}}}"
+        ));
+    }
+    texts.push(patient(""));
+    site.put_all(&texts).await;
+    site.national.behave(Behaviour::Normal);
+    until("all arrived", || {
+        site.backlog() == 0 && site.arrived("Observation/panel") == 1
+    })
+    .await;
+    assert_eq!(site.national.refusals(), Vec::<String>::new());
+    assert!(site.national.received().values().all(|times| *times == 1));
 }

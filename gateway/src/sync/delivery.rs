@@ -32,6 +32,9 @@ pub(super) struct Delivery {
     /// Rounds of reconciling so far.
     #[serde(default)]
     pub(super) rounds: u32,
+    /// Waits for something it refers to; it may leave together with that at any time.
+    #[serde(default)]
+    pub(super) blocked: bool,
     /// Milliseconds since 1970; 0 is at once.
     #[serde(default)]
     pub(super) next_try_ms: i64,
@@ -80,6 +83,7 @@ impl Delivery {
         self.attempts = 0;
         self.faults = 0;
         self.rounds = 0;
+        self.blocked = false;
         self.next_try_ms = 0;
         self.refusal = None;
     }
@@ -186,6 +190,7 @@ mod tests {
             attempts: 5,
             faults: 1,
             rounds: 2,
+            blocked: true,
             next_try_ms: 99,
             refusal: Some("no".to_owned()),
             ..Delivery::new(Rid(4))

@@ -26,9 +26,11 @@ impl Courier {
             outbox::next_group(&snapshot.view(), &self.settings, self.now_ms())?
         };
         let rows = self.rows_before(&mut group);
+        // Without any, nothing is due; rows without a sending make way for the next in line.
+        let is_idle = rows.is_empty();
         self.commit(rows).await?;
         if group.send.is_empty() {
-            return Ok(group.next_due_ms);
+            return Ok(if is_idle { group.next_due_ms } else { Some(0) });
         }
         let mut rows = Vec::new();
         let mut outcome = Ok(());
@@ -60,13 +62,17 @@ impl Courier {
         }
         let held_ms = self.after(HELD_MS);
         let blocked_ms = self.after(self.settings.probe_interval_ms);
-        let held = group.held.drain(..).map(|item| (item, held_ms));
-        let blocked = group.blocked.drain(..).map(|item| (item, blocked_ms));
-        for (mut item, look_again_ms) in held.chain(blocked) {
-            item.delivery.next_try_ms = look_again_ms;
+        for mut item in group.held.drain(..) {
+            item.delivery.next_try_ms = held_ms;
+            rows.extend(delivery::put(item.at, &item.delivery));
+        }
+        for mut item in group.blocked.drain(..) {
+            item.delivery.blocked = true;
+            item.delivery.next_try_ms = blocked_ms;
             rows.extend(delivery::put(item.at, &item.delivery));
         }
         for item in &mut group.send {
+            item.delivery.blocked = false;
             item.delivery.note_sent(item.stored.version.0);
             rows.extend(delivery::put(item.at, &item.delivery));
         }

@@ -10,7 +10,7 @@ use super::shadow::{self, Shadow};
 use super::takeover;
 use super::target::{Expects, Sending};
 use fhir_mapping::model::{self, Json, Limits, Reference};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use store::{ResourceKey, Rid, StoreError, StoredVersion, Table, VersionId, View};
 
 /// Sendings between two looks at the log: an urgent change waits for no more than these.
@@ -40,6 +40,8 @@ pub(super) struct Group {
     pub(super) blocked: Vec<Item>,
     /// Wait for a person's decision.
     pub(super) held: Vec<Item>,
+    /// More was needed than a group may hold: the blocked ones may be so for that alone.
+    is_cut: bool,
     /// Deliveries of resources that the store no longer knows: to be dropped.
     pub(super) void: Vec<(DeliveryKey, Rid)>,
     /// When the next delivery is due, if none is now.
@@ -204,25 +206,39 @@ fn needs(view: &View<'_>, target: u16, stored: &StoredVersion) -> Result<Vec<Rid
 }
 
 /// Draws what the items need into the group, whatever its own urgency, as far as it may leave now.
+/// Depth first: when the group is full, what was drawn last needs nothing more, so that something
+/// can leave however wide and deep the net of references is.
 fn close_over_needs(
     view: &View<'_>,
     settings: &TargetSettings,
     now_ms: i64,
     (items, group): (&mut Vec<Item>, &mut Group),
 ) -> Result<(), StoreError> {
-    let mut next = 0;
-    while let Some(item) = items.get(next) {
-        next += 1;
-        for need in item.needs.clone() {
-            let is_here = items.iter().any(|i| i.stored.rid == need);
-            if is_here || items.len() >= CLOSURE_MAX {
-                continue;
-            }
-            let row = takeover::read_by_resource(view, settings.number, need)?;
-            let may_leave = |d: &Delivery| !d.parked && is_due(d, now_ms, settings);
-            if let Some((at, delivery)) = row.filter(|(_, d)| may_leave(d)) {
-                add(view, settings, (at, delivery), (items, group))?;
-            }
+    let mut seen: HashSet<Rid> = items.iter().map(|item| item.stored.rid).collect();
+    let mut open: Vec<Rid> = items
+        .iter()
+        .rev()
+        .flat_map(|item| item.needs.clone())
+        .collect();
+    while let Some(need) = open.pop() {
+        if !seen.insert(need) {
+            continue;
+        }
+        if items.len() >= CLOSURE_MAX {
+            group.is_cut = true;
+            return Ok(());
+        }
+        let row = takeover::read_by_resource(view, settings.number, need)?;
+        let may_leave = |d: &Delivery| !d.parked && (d.blocked || is_due(d, now_ms, settings));
+        if let Some((at, delivery)) = row.filter(|(_, d)| may_leave(d)) {
+            let before = items.len();
+            add(view, settings, (at, delivery), (items, group))?;
+            open.extend(
+                items
+                    .iter()
+                    .skip(before)
+                    .flat_map(|item| item.needs.clone()),
+            );
         }
     }
     Ok(())
@@ -247,11 +263,11 @@ fn arrange(items: Vec<Item>, group: &mut Group) {
         .iter()
         .filter_map(|rid| by_rid.remove(rid))
         .collect();
-    group.blocked = order
-        .blocked
-        .iter()
-        .filter_map(|rid| by_rid.remove(rid))
-        .collect();
+    // What is blocked by the group's size alone is left as it is: its turn comes at once.
+    if !group.is_cut || group.send.is_empty() {
+        let blocked = order.blocked.iter();
+        group.blocked = blocked.filter_map(|rid| by_rid.remove(rid)).collect();
+    }
 }
 
 /// Versions of ours that a target might answer with: the head, and what may have been sent.
