@@ -61,6 +61,12 @@ impl Wayside {
         }
     }
 
+    /// How it ended, if it has ended by itself or by somebody else's hand.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok()??;
+        Some(status.to_string())
+    }
+
     /// SIGKILL: no farewell, as when the power fails.
     pub fn kill(mut self) {
         stop(&mut self.child);

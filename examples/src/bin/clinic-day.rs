@@ -64,7 +64,7 @@ async fn play(arguments: &Arguments) -> Result<(), ()> {
     let seconds = start.elapsed().as_secs_f32();
     match outcome {
         Ok(()) => println!("The day came out right, in {seconds:.1} s."),
-        Err(()) => println!("The day went WRONG.\n{}", day.stage.log_tail()),
+        Err(()) => println!("The day went WRONG.\n{}", day.stage.clues()),
     }
     outcome
 }

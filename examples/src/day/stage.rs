@@ -76,8 +76,14 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    /// The last lines of the gateway's log, for whoever looks for the reason.
-    pub fn log_tail(&self) -> String {
+    /// For whoever looks for the reason: has the gateway ended, and its last lines.
+    pub fn clues(&mut self) -> String {
+        let ended = self.gateway.as_mut().and_then(Wayside::ended);
+        let ended = ended.map(|status| format!("    the gateway has ended: {status}\n"));
+        ended.unwrap_or_default() + &self.log_tail()
+    }
+
+    fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.folder.path().join("wayside.log"));
         let text = text.unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
