@@ -185,7 +185,7 @@ impl ValueTest {
 
     fn candidates(&self, sink: &mut Sink) -> bool {
         match self {
-            ValueTest::Token(test) => test.candidates(sink),
+            ValueTest::Token(test) => test.candidates('=', sink),
             ValueTest::Text(test) => test.candidates(sink),
             ValueTest::Reference(test) => test.candidates(sink),
             ValueTest::Date(test) => test.candidates(sink),

@@ -1,8 +1,8 @@
 //! Search terms: what the store blinds and posts for a resource, and looks up for a query.
 //!
 //! A term is text: the type, a slash, the parameter, a tag and a value, as `Patient/gender=female`.
-//! The type alone is posted for every resource of it. Tags: `=` whole value, `@` system, `^` folded
-//! prefix, `/` id, `#` identifier, `D M Y m y` calendar buckets, `?` presence, `!` overflow: the
+//! The type alone is posted for every resource of it. Tags: `=` whole value, `^` folded prefix,
+//! `/` id, `#` identifier, `D M Y m y` calendar buckets, `?` presence, `!` overflow: the
 //! parameter has values that were not posted, so every search on it looks there too.
 
 use super::definitions::Kind;

@@ -102,17 +102,8 @@ impl Link {
                 sink.put('/', &[id]);
             }
         }
-        if let Some(Token {
-            system,
-            code: Some(code),
-            ..
-        }) = &self.identifier
-        {
+        if let Some(code) = self.identifier.as_ref().and_then(|i| i.code.as_ref()) {
             sink.put('#', &[code]);
-            if let Some(system) = system {
-                sink.put('#', &[system, "|", code]);
-                sink.put('@', &[system]);
-            }
         }
     }
 }
@@ -193,12 +184,7 @@ impl ReferenceTest {
                 let bare = split(url, '|').first().copied().unwrap_or_default();
                 sink.put('=', &[bare]);
             }
-            ReferenceTest::Identifier(test) => match test {
-                TokenTest::Code(code) | TokenTest::Bare(code) => sink.put('#', &[code]),
-                TokenTest::Coded(system, code) => sink.put('#', &[system, "|", code]),
-                TokenTest::System(system) => sink.put('@', &[system]),
-                TokenTest::Text(_) => return false,
-            },
+            ReferenceTest::Identifier(test) => return test.candidates('#', sink),
         }
         true
     }

@@ -76,15 +76,11 @@ pub(in crate::search) fn collect(value: &Json, system: Option<&str>, found: &mut
 }
 
 impl Token {
+    /// The code alone: it selects nearly as well as system and code, and every further term costs
+    /// each commit a page of its own. The evaluator tells the systems apart.
     pub(in crate::search) fn post(&self, sink: &mut Sink) {
         if let Some(code) = &self.code {
             sink.put('=', &[code]);
-            if let Some(system) = &self.system {
-                sink.put('=', &[system, "|", code]);
-            }
-        }
-        if let Some(system) = &self.system {
-            sink.put('@', &[system]);
         }
     }
 }
@@ -119,15 +115,15 @@ impl TokenTest {
         }
     }
 
-    /// Posts the one term that every match has; false when there is none.
-    pub(in crate::search) fn candidates(&self, sink: &mut Sink) -> bool {
+    /// Posts the one term that every match has, under this tag; false when there is none.
+    pub(in crate::search) fn candidates(&self, tag: char, sink: &mut Sink) -> bool {
         match self {
-            TokenTest::Code(code) | TokenTest::Bare(code) => sink.put('=', &[code]),
-            TokenTest::Coded(system, code) => sink.put('=', &[system, "|", code]),
-            TokenTest::System(system) => sink.put('@', &[system]),
-            TokenTest::Text(_) => return false,
+            TokenTest::Code(code) | TokenTest::Bare(code) | TokenTest::Coded(_, code) => {
+                sink.put(tag, &[code]);
+                true
+            }
+            TokenTest::System(_) | TokenTest::Text(_) => false,
         }
-        true
     }
 }
 
