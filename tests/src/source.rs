@@ -79,13 +79,14 @@ fn read(path: &Path) -> Source {
     }
 }
 
-/// Is the file called `tests`, or declared as `#[cfg(test)] mod name;` by the file above it?
+/// Is the file called `tests`, in a module of that name, or declared as `#[cfg(test)] mod name;` by the file above it?
 fn is_test_module(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_string_lossy();
-    if name == "tests" {
+    let folder = path.parent().unwrap();
+    let in_tests = folder.ends_with("tests") && folder.iter().any(|part| part == "src");
+    if name == "tests" || in_tests {
         return true;
     }
-    let folder = path.parent().unwrap();
     let parents = [
         folder.join("mod.rs"),
         folder.join("lib.rs"),

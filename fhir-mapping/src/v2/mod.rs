@@ -240,5 +240,4 @@ fn warning(number: &'static str, code: IssueCode, place: &str, text: &str) -> Is
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -1,0 +1,203 @@
+//! The interactions over a real store, without sockets.
+
+mod bundles;
+mod resources;
+mod searching;
+
+use super::{Surface, run};
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::http::exchange::{Answer, Exchange};
+use crate::http::route::{pairs, route};
+use crate::repository::{Actor, Repository};
+use fhir_mapping::model::{Json, Limits, parse};
+use fhir_mapping::search::Zone;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::time::Duration;
+use store::{Keys, OpenOptions, Origin, OriginKind, Store};
+use tempfile::TempDir;
+
+const BASE: &str = "http://127.0.0.1:8080/fhir";
+const START_MS: i64 = 1_795_547_178_000;
+
+/// A gateway's inside over a store of its own.
+struct Site {
+    surface: Surface,
+    clock: Clock,
+    _folder: TempDir,
+}
+
+/// What came back: status and tree, for a failure its OperationOutcome.
+struct Reply {
+    status: u16,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    text: String,
+}
+
+impl Site {
+    fn new() -> Site {
+        let folder = TempDir::new().unwrap();
+        let options = OpenOptions {
+            folder: folder.path().join("data"),
+            map_size_bytes: 1 << 28,
+            queue_length_max: 1024,
+            random: |buffer| {
+                for chunk in buffer.chunks_mut(16) {
+                    chunk.copy_from_slice(&uuid::Uuid::new_v4().as_bytes()[..chunk.len()]);
+                }
+            },
+        };
+        let keys = Keys {
+            key_encryption_key: [7; 32],
+        };
+        let store = Store::open(options, keys).unwrap();
+        let clock = Clock::driven(START_MS);
+        let zone = Zone(jiff::tz::TimeZone::UTC);
+        let surface = Surface {
+            repository: Repository::new(store, clock.clone(), zone),
+            page_size: 50,
+            page_size_max: 1000,
+            bundle_entries_max: 5000,
+        };
+        Site {
+            surface,
+            clock,
+            _folder: folder,
+        }
+    }
+
+    /// `request` is `GET Patient/a?x=y`; headers are `Name: value`.
+    async fn ask(&self, request: &str, headers: &[&str], body: &str) -> Reply {
+        match self.run(request, headers, body).await {
+            Ok(answer) => Reply {
+                status: answer.status,
+                headers: answer.headers,
+                text: String::from_utf8(answer.body).unwrap(),
+            },
+            Err(failure) => Reply {
+                status: failure.category.status(),
+                headers: Vec::new(),
+                text: fhir_mapping::model::format(&failure.outcome()),
+            },
+        }
+    }
+
+    async fn run(&self, request: &str, headers: &[&str], body: &str) -> Result<Answer, Failure> {
+        let (method, url) = request.split_once(' ').unwrap();
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let interaction =
+            route(&method, &format!("/{path}")).map_err(|unrouted| unrouted.failure)?;
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect();
+        let exchange = Exchange {
+            interaction,
+            actor: Actor {
+                name: "emr".to_owned(),
+                origin: Origin {
+                    kind: OriginKind::Client,
+                    number: 0,
+                },
+            },
+            query: pairs(query)?,
+            headers,
+            body: body.to_owned().into(),
+            base_url: BASE.to_owned(),
+        };
+        run(&self.surface, exchange).await
+    }
+
+    async fn bundle(&self, kind: &str, entries: &[String]) -> Reply {
+        let body = format!(
+            r#"{{"resourceType":"Bundle","type":"{kind}","entry":[{}]}}"#,
+            entries.join(",")
+        );
+        self.ask("POST ", &[], &body).await
+    }
+
+    /// Ids on a page, in order, and the query of its next link.
+    async fn page(&self, request: &str) -> (Vec<String>, Option<String>) {
+        let tree = self.ask(request, &[], "").await.ok(200);
+        let ids = tree.items("entry").iter();
+        let ids = ids.map(|entry| entry.str_at(&["resource", "id"]).unwrap().to_owned());
+        let next = tree
+            .items("link")
+            .iter()
+            .find(|l| l.str_at(&["relation"]) == Some("next"));
+        let next = next.map(|link| {
+            link.str_at(&["url"])
+                .unwrap()
+                .replace(&format!("{BASE}/"), "GET ")
+        });
+        (ids.collect(), next)
+    }
+
+    async fn pages(&self, request: &str) -> Vec<Vec<String>> {
+        let (mut pages, mut next) = (Vec::new(), Some(request.to_owned()));
+        while let Some(request) = next {
+            let (ids, following) = self.page(&request).await;
+            pages.push(ids);
+            next = following;
+        }
+        pages
+    }
+}
+
+impl Reply {
+    #[track_caller]
+    fn ok(&self, status: u16) -> Json {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.tree()
+    }
+
+    #[track_caller]
+    fn refused(&self, status: u16, number: &str, expression: &str) {
+        assert_eq!(self.status, status, "{}", self.text);
+        let tree = self.tree();
+        assert!(self.text.contains(&format!("{number}: ")), "{}", self.text);
+        let found = tree
+            .at(&["issue", "expression"])
+            .and_then(Json::as_str)
+            .unwrap_or("");
+        assert_eq!(found, expression, "{}", self.text);
+    }
+
+    fn tree(&self) -> Json {
+        parse(self.text.as_bytes(), Limits::default()).unwrap_or(Json::Null)
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(n, _)| n.as_str() == name);
+        found.map_or("", |(_, value)| value.to_str().unwrap())
+    }
+}
+
+fn entry(method: &str, url: &str, more: &str, resource: &str) -> String {
+    let resource = if resource.is_empty() {
+        String::new()
+    } else {
+        format!(r#""resource":{resource},"#)
+    };
+    format!(r#"{{{resource}{more}"request":{{"method":"{method}","url":"{url}"}}}}"#)
+}
+
+fn entry_if_none_exist(criteria: &str, full_url: &str, resource: &str) -> String {
+    format!(
+        r#"{{"fullUrl":"{full_url}","resource":{resource},"request":{{"method":"POST","url":"Patient","ifNoneExist":"{criteria}"}}}}"#
+    )
+}
+
+fn patient(number: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Patient","identifier":[{{"system":"urn:mrn","value":"{number}"}}]}}"#
+    )
+}
+
+fn observation(subject: &str, derived_from: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Observation","status":"final","code":{{"coding":[{{"code":"x"}}]}},"subject":{{"reference":"{subject}"}},"derivedFrom":[{{"reference":"{derived_from}"}}],"valueQuantity":{{"value":1.00}}}}"#
+    )
+}
