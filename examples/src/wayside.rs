@@ -22,26 +22,16 @@ pub struct Wayside {
 }
 
 impl Wayside {
-    /// Starts on free ports with this data folder and configuration, and waits until it is ready.
-    pub fn start(binary: &Path, data: &Path, config: &Path, log: &Path) -> Result<Wayside, String> {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log);
-        let log = log.map_err(|e| format!("the log file: {e}"))?;
+    /// Starts on free ports without authentication, with this data folder and further arguments of
+    /// `serve`, and waits until it is ready. `log` gets its standard error.
+    pub fn start(binary: &Path, data: &Path, more: &[&str], log: Stdio) -> Result<Wayside, String> {
+        let listen = ["--listen", "127.0.0.1:0", "--mllp", "127.0.0.1:0"];
         let child = Command::new(binary)
-            .args([
-                "serve",
-                "--open",
-                "--listen",
-                "127.0.0.1:0",
-                "--mllp",
-                "127.0.0.1:0",
-            ])
+            .args(["serve", "--open"])
+            .args(listen)
             .arg("--data")
             .arg(data)
-            .arg("--config")
-            .arg(config)
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn();
@@ -61,10 +51,23 @@ impl Wayside {
         }
     }
 
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it has ended by itself or by somebody else's hand.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
         Some(status.to_string())
+    }
+
+    /// SIGTERM; true when it then ended by itself with success.
+    pub fn terminate(mut self) -> bool {
+        let process = self.process().to_string();
+        let told = Command::new("kill").args(["-TERM", &process]).status();
+        let ended = self.child.wait();
+        told.is_ok() && ended.is_ok_and(|status| status.success())
     }
 
     /// SIGKILL: no farewell, as when the power fails.

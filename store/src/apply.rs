@@ -228,7 +228,7 @@ impl Applier<'_, '_> {
         }
         self.write_postings(set, steps)?;
         for row in &set.rows {
-            let key = row_key(row.table, &row.key);
+            let key = row_key(self.engine, row.table, &row.key);
             let rows = self.engine.databases.rows;
             match &row.value {
                 Some(value) => {

@@ -125,10 +125,9 @@ pub(crate) fn table_byte(table: Table) -> u8 {
         Table::DeliveryByResource => 5,
         Table::Checkpoints => 6,
         Table::Shadows => 7,
-        Table::RemoteIds => 8,
-        Table::Reviews => 9,
-        Table::Tokens => 10,
-        Table::Imports => 11,
-        Table::Site => 12,
+        Table::Reviews => 8,
+        Table::Tokens => 9,
+        Table::Imports => 10,
+        Table::Site => 11,
     }
 }

@@ -120,6 +120,11 @@ impl Blinder {
         self.blind(&[&[2], key.resource_type.as_bytes(), &[0], key.id.as_bytes()])
     }
 
+    /// First byte 3.
+    pub(crate) fn row(&self, key: &[u8]) -> [u8; 16] {
+        self.blind(&[&[3], key])
+    }
+
     fn blind(&self, parts: &[&[u8]]) -> [u8; 16] {
         let mut state = self.keyed.clone();
         for part in parts {

@@ -154,7 +154,7 @@ impl<'t> View<'t> {
         self.body(
             self.engine.databases.rows,
             catalog::ROWS,
-            &row_key(table, key),
+            &row_key(self.engine, table, key),
         )
     }
 
@@ -166,9 +166,9 @@ impl<'t> View<'t> {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let prefix = row_key(table, prefix);
+        let prefix = row_key(self.engine, table, prefix);
         let after = after
-            .map(|after| row_key(table, after))
+            .map(|after| row_key(self.engine, table, after))
             .filter(|after| *after >= prefix);
         let start = after
             .as_deref()
@@ -195,7 +195,7 @@ impl<'t> View<'t> {
     /// The last row whose key starts with `prefix`.
     pub fn last_row(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
         let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
-        let prefix = row_key(table, prefix);
+        let prefix = row_key(self.engine, table, prefix);
         let rows = self.engine.databases.rows;
         let last = rows
             .rev_prefix_iter(self.transaction, &prefix)
@@ -214,7 +214,7 @@ impl<'t> View<'t> {
         limit: usize,
     ) -> Result<usize, StoreError> {
         let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
-        let prefix = row_key(table, prefix);
+        let prefix = row_key(self.engine, table, prefix);
         let rows = self.engine.databases.rows;
         let rows = rows.prefix_iter(self.transaction, &prefix).map_err(fault)?;
         rows.take(limit)
@@ -421,9 +421,13 @@ pub(crate) type TriedRows = (Vec<u8>, Vec<Result<Row, StoreError>>);
 /// The longest key of a row, without the byte of its table.
 pub(crate) const ROW_KEY_BYTES_MAX: usize = 480;
 
-pub(crate) fn row_key(table: Table, key: &[u8]) -> Vec<u8> {
+pub(crate) fn row_key(engine: &Engine, table: Table, key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + 1);
     out.push(catalog::table_byte(table));
-    out.extend_from_slice(key);
+    if table.is_blinded() {
+        out.extend_from_slice(&engine.blinder.row(key));
+    } else {
+        out.extend_from_slice(key);
+    }
     out
 }

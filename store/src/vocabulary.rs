@@ -121,12 +121,13 @@ pub struct NewVersion {
 }
 
 /// Tables of small sealed rows that the gateway's loops keep their state in. Keys are numbers,
-/// digests and random ids only: nothing personal.
+/// digests and random ids only: nothing personal, but in the blinded tables, whose keys the store
+/// blinds as it does terms. Their rows are found by the whole key alone, never by a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// intake seq (u64 BE) -> raw device message, its state and connection
     Intake,
-    /// SHA-256 of connection and message -> intake seq, for duplicates
+    /// blinded: SHA-256 of connection and message -> intake seq, for duplicates
     IntakeDigests,
     /// intake seq (u64 BE) of messages still waiting to be interpreted -> empty
     IntakeWaiting,
@@ -136,23 +137,22 @@ pub enum Table {
     DeliveryByResource,
     /// target (u16 BE), name -> how far the change log was taken over, how far the target was pulled
     Checkpoints,
-    /// target (u16 BE), rid (u64 BE) -> remote id, remote version, base version
+    /// blinded: target (u16 BE), `Type/id` -> remote version, base version. No rid: an incoming
+    /// resource gets its row in the commit that numbers it
     Shadows,
-    /// target (u16 BE), digest of the remote id -> rid
-    RemoteIds,
     /// rid (u64 BE) of the resource in conflict -> the open review
     Reviews,
     /// SHA-256 of a bearer token -> whose it is
     Tokens,
     /// SHA-256 of an imported file -> how far it came
     Imports,
-    /// name -> site-wide settings: incarnation, clock high-water mark
+    /// name -> site-wide settings, as the number that each target was given
     Site,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 11] = [
         Table::Intake,
         Table::IntakeDigests,
         Table::IntakeWaiting,
@@ -160,12 +160,16 @@ impl Table {
         Table::DeliveryByResource,
         Table::Checkpoints,
         Table::Shadows,
-        Table::RemoteIds,
         Table::Reviews,
         Table::Tokens,
         Table::Imports,
         Table::Site,
     ];
+
+    /// Are this table's keys blinded?
+    pub(crate) fn is_blinded(self) -> bool {
+        matches!(self, Table::IntakeDigests | Table::Shadows)
+    }
 }
 
 /// A row as it is read: its key, without the byte of its table, and its value.

@@ -1,54 +1,19 @@
 //! A conflict on a prescription, decided by a person in a real browser.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // panics and skips are answers
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)] // panics and skips are answers
 
-use std::io::{BufRead, BufReader};
+use examples::national::National;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use tests::client::Connection;
-use tests::site::{Site, binary};
+use tests::site::Site;
 
 const PATIENT: &str = r#"{"resourceType":"Patient","id":"amina","name":[{"family":"Juma","given":["Amina"]}],"birthDate":"1991-05-03"}"#;
-
-/// The national double, which ends when its standard input closes.
-struct National {
-    child: Child,
-    http: SocketAddr,
-}
-
-impl National {
-    fn start() -> National {
-        let program = binary().with_file_name("national-server");
-        assert!(
-            program.exists(),
-            "build it first: cargo build -p examples --bins"
-        );
-        #[allow(clippy::zombie_processes)] // waited for when dropped
-        let mut child = Command::new(program)
-            .arg("127.0.0.1:0")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let http = line
-            .trim()
-            .trim_start_matches("ready http://")
-            .trim_end_matches("/fhir");
-        let http = http.parse().unwrap();
-        National { child, http }
-    }
-}
-
-impl Drop for National {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reviewer_decides_between_two_doses_in_a_browser() {
@@ -59,17 +24,17 @@ async fn a_reviewer_decides_between_two_doses_in_a_browser() {
         println!("skipped: chromium or playwright-core is not installed; tests/run installs them");
         return;
     }
-    let national = National::start();
+    let national = National::start("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("wayside.toml");
     let target = format!(
-        "[[target]]\nname = \"national\"\nkind = \"fhir\"\nurl = \"http://{}/fhir\"\npull = true\n",
-        national.http
+        "[[target]]\nname = \"national\"\nkind = \"fhir\"\nurl = \"{}\"\npull = true\n",
+        national.base()
     );
     std::fs::write(&config, target).unwrap();
     let data = folder.path().join("data");
     let site = Site::start(&data, &["--config", &config.to_string_lossy()]);
-    make_conflict(site.http, national.http).await;
+    make_conflict(site.http, &national).await;
     let picture = foreign.join("review-page.png");
     let output = Command::new("node")
         .arg(foreign.join("review_page.mjs"))
@@ -90,53 +55,51 @@ async fn a_reviewer_decides_between_two_doses_in_a_browser() {
 }
 
 /// Both sides hold 5 mg; then the national side says 20 mg and this site 10 mg.
-async fn make_conflict(site: SocketAddr, national: SocketAddr) {
+async fn make_conflict(site: SocketAddr, national: &National) {
+    let path = "/fhir/MedicationRequest/rx";
     let mut here = Connection::open(site).await.unwrap();
-    put(&mut here, "/fhir/Patient/amina", PATIENT, &[]).await;
-    put(
-        &mut here,
-        "/fhir/MedicationRequest/rx",
-        &prescription(5),
-        &[],
-    )
+    put(&mut here, "/fhir/Patient/amina", PATIENT).await;
+    put(&mut here, path, &prescription(5)).await;
+    until("the national side has it", || {
+        national.current("MedicationRequest/rx").is_some()
+    })
     .await;
-    let mut there = Connection::open(national).await.unwrap();
-    wait_for(&mut there, "/fhir/MedicationRequest/rx", "5 mg").await;
-    put(
-        &mut there,
-        "/fhir/MedicationRequest/rx",
-        &prescription(20),
-        &[("if-match", "W/\"1\"")],
-    )
-    .await;
-    put(
-        &mut here,
-        "/fhir/MedicationRequest/rx",
-        &prescription(10),
-        &[],
-    )
-    .await;
-    let queue = "/fhir/Task?code=conflict-review&status=requested";
-    wait_for(&mut here, queue, "MedicationRequest/rx").await;
+    national.edit("MedicationRequest/rx", |resource| {
+        resource["dosageInstruction"][0]["text"] = "20 mg once daily".into();
+    });
+    put(&mut here, path, &prescription(10)).await;
+    for _ in 0..300 {
+        let queue = "/fhir/Task?code=conflict-review&status=requested";
+        if here
+            .get(queue)
+            .await
+            .unwrap()
+            .text()
+            .contains("MedicationRequest/rx")
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the conflict never came to review");
 }
 
-async fn put(client: &mut Connection, path: &str, body: &str, headers: &[(&str, &str)]) {
+async fn put(client: &mut Connection, path: &str, body: &str) {
     let reply = client
-        .send("PUT", path, headers, body.to_owned())
+        .send("PUT", path, &[], body.to_owned())
         .await
         .unwrap();
     assert!(reply.status < 300, "{path}: {}", reply.text());
 }
 
-async fn wait_for(client: &mut Connection, path: &str, wanted: &str) {
+async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..300 {
-        let reply = client.get(path).await.unwrap();
-        if reply.status == 200 && reply.text().contains(wanted) {
+        if holds() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("{path} never held {wanted}");
+    panic!("it never came true that {what}");
 }
 
 fn prescription(dose: u32) -> String {

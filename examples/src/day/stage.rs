@@ -48,13 +48,15 @@ impl Stage {
     /// Starts the gateway on the stage's folder; the EMR finds it at its new address.
     pub fn start_gateway(&mut self) -> Result<(), String> {
         let path = |name: &str| self.folder.path().join(name);
-        let gateway = Wayside::start(
-            &self.binary,
-            &path("data"),
-            &path("wayside.toml"),
-            &path("wayside.log"),
-        )
-        .map_err(|e| format!("{e}\n{}", self.log_tail()))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path("wayside.log"));
+        let log = log.map_err(|e| format!("the log file: {e}"))?;
+        let config = path("wayside.toml").to_string_lossy().into_owned();
+        let more = ["--config", &config];
+        let gateway = Wayside::start(&self.binary, &path("data"), &more, log.into())
+            .map_err(|e| format!("{e}\n{}", self.log_tail()))?;
         self.emr = Emr::new(&gateway.base, None);
         self.gateway = Some(gateway);
         Ok(())
