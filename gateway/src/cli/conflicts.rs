@@ -1,7 +1,7 @@
 //! `wayside conflicts`: the queue of reviews of a running gateway, over plain FHIR.
 
 use super::remote::Remote;
-use super::{CliError, Exit, PlaceArgs, say};
+use super::{CliError, Exit, PlaceArgs, say, tell};
 use clap::{Args, Subcommand, ValueEnum};
 use fhir_mapping::model::{Json, Limits, format, format_pretty, parse};
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -32,7 +32,7 @@ pub(super) struct ConflictsArgs {
 
 #[derive(Subcommand, Debug)]
 enum ConflictsCommand {
-    /// List the conflicts that wait for a person, most pressing first; exit code 3 when none does
+    /// List the conflicts that wait for a person, most pressing first
     List,
     /// Show one conflict: what is in force, and base, local and incoming of each contested element
     Show {
@@ -137,11 +137,10 @@ impl Desk {
                 "(the first {LISTED_MAX}; decide some, then list again)"
             ));
         }
-        Ok(if tasks.is_empty() {
-            Exit::Findings
-        } else {
-            Exit::Done
-        })
+        if tasks.is_empty() {
+            tell("no conflict waits");
+        }
+        Ok(Exit::Done)
     }
 
     fn show(&self, id: &str, all: bool) -> Result<Exit, CliError> {
