@@ -358,13 +358,20 @@ fn settings_that_nobody_knows_are_refused() {
 }
 
 #[test]
-fn bodies_over_the_cap_are_refused_before_they_are_read() {
+fn bodies_over_the_cap_are_refused_and_the_sender_hears_it() {
     let site = Site::start(&["--open"]);
     let head = "POST /fhir/Patient HTTP/1.1\r\nContent-Type: application/fhir+json";
     let asked = Instant::now();
     let refused = site.ask(head, &vec![b' '; 60 * 1024 * 1024]);
     assert_eq!(refused.status, 413, "{}", refused.body);
     assert!(asked.elapsed() < Duration::from_secs(10));
+    // A declared length is enough: nothing needs to be sent.
+    let asked = Instant::now();
+    let mut stream = site.connect();
+    let more = "Host: localhost\r\nContent-Length: 62914560\r\nConnection: close";
+    write!(stream, "{head}\r\n{more}\r\n\r\n").unwrap();
+    assert_eq!(read_answer(stream).status, 413);
+    assert!(asked.elapsed() < Duration::from_secs(5));
     // Without a declared length the cap holds while reading.
     let mut stream = site.connect();
     let more = "Host: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close";

@@ -56,9 +56,11 @@ where
     Ok(bytes)
 }
 
-/// Most bytes of a refused body that are read, and the longest time it may take.
+/// Most bytes of a refused body that are read, the longest time it may take, and the silence that
+/// shows a sender who waits for its answer.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
+const DISCARD_SILENCE: Duration = Duration::from_millis(500);
 
 async fn discard<B>(mut body: B)
 where
@@ -66,7 +68,7 @@ where
 {
     let to_the_end = async {
         let mut seen = 0;
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_SILENCE, body.frame()).await {
             seen += frame.data_ref().map_or(0, Bytes::len);
             if seen > DISCARD_BYTES_MAX {
                 break;
