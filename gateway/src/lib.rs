@@ -16,3 +16,6 @@ pub mod keys;
 pub mod repository;
 pub mod sync;
 pub mod telemetry;
+
+#[cfg(test)]
+mod fresh;

@@ -187,10 +187,9 @@ impl Sink for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys;
+    use crate::fresh;
     use store::{
-        Keys, NewVersion, OpenOptions, Origin, OriginKind, ResourceKey, StoreError, Urgency,
-        VersionId, WriteSet,
+        NewVersion, Origin, OriginKind, ResourceKey, StoreError, Urgency, VersionId, WriteSet,
     };
 
     const ORIGIN: Origin = Origin {
@@ -221,16 +220,7 @@ mod tests {
     }
 
     fn store(folder: &Path, versions: Vec<NewVersion>) -> Store {
-        let options = OpenOptions {
-            folder: folder.join("data"),
-            map_size_bytes: 1 << 26,
-            queue_length_max: 8,
-            random: keys::random,
-        };
-        let keys = Keys {
-            key_encryption_key: [7; 32],
-        };
-        let store = Store::open(options, keys).unwrap();
+        let store = fresh::store(&folder.join("data"));
         for version in versions {
             let write_set = WriteSet {
                 versions: vec![version],

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::clock::Clock;
+use crate::fresh;
 use crate::repository::{Actor, Repository, Transaction, Write};
 use fhir_mapping::model::{Json, Limits, parse};
-use fhir_mapping::search::Zone;
 use std::net::SocketAddr;
-use store::{Keys, OpenOptions, Origin, OriginKind, ResourceKey, Store};
+use store::{Origin, OriginKind, ResourceKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -26,19 +26,7 @@ impl Bench {
     }
 
     async fn with(adjust: impl FnOnce(&mut DeviceSettings)) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
-        let options = OpenOptions {
-            folder: folder.path().to_owned(),
-            map_size_bytes: 64 * 1024 * 1024,
-            queue_length_max: 64,
-            random: crate::keys::random,
-        };
-        let keys = Keys {
-            key_encryption_key: [7; 32],
-        };
-        let store = Store::open(options, keys).unwrap();
-        let zone = Zone(TimeZone::UTC);
-        let repository = Repository::new(store, Clock::system(0), zone);
+        let (repository, folder) = fresh::repository(Clock::system(0));
         let mut settings = DeviceSettings::for_zone(TimeZone::UTC);
         adjust(&mut settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,15 +2,14 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::keys;
+use crate::fresh;
 use crate::repository::Repository;
 use fhir_mapping::model::{Json, Limits, parse};
-use fhir_mapping::search::Zone;
 use insta::assert_snapshot;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use store::{Keys, OpenOptions, ResourceKey, Store};
+use store::ResourceKey;
 
 /// A store and a folder of files beside it.
 struct Site {
@@ -20,19 +19,7 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
-        let folder = tempfile::tempdir().unwrap();
-        let options = OpenOptions {
-            folder: folder.path().join("data"),
-            map_size_bytes: 1 << 28,
-            queue_length_max: 64,
-            random: keys::random,
-        };
-        let keys = Keys {
-            key_encryption_key: [7; 32],
-        };
-        let store = Store::open(options, keys).unwrap();
-        let zone = Zone(jiff::tz::TimeZone::UTC);
-        let repository = Repository::new(store, Clock::driven(1_700_000_000_000), zone);
+        let (repository, folder) = fresh::repository(Clock::driven(1_700_000_000_000));
         Site { folder, repository }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
+use crate::fresh;
 use crate::http::auth::{Caller, Session};
 use crate::http::tokens::Role;
 use crate::repository::{Actor, Applied, Incoming, Repository, Transaction, Write};
@@ -29,19 +30,7 @@ fn order(dose: &str) -> Json {
 
 impl Desk {
     async fn open() -> Desk {
-        let folder = tempfile::tempdir().unwrap();
-        let options = OpenOptions {
-            folder: folder.path().to_owned(),
-            map_size_bytes: 64 << 20,
-            queue_length_max: 64,
-            random: |bytes| getrandom::fill(bytes).unwrap(),
-        };
-        let keys = Keys {
-            key_encryption_key: [7; 32],
-        };
-        let store = Store::open(options, keys).unwrap();
-        let clock = Clock::driven(1_795_547_178_123);
-        let repository = Repository::new(store, clock, Zone(jiff::tz::TimeZone::UTC));
+        let (repository, folder) = fresh::repository(Clock::driven(1_795_547_178_123));
         let patient = "{'resourceType':'Patient','id':'p','birthDate':'1990-01-01','name':\
             [{'family':'<script>alert(1)</script>','given':['Asha']}]}";
         put(&repository, json(patient)).await;

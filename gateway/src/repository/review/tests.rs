@@ -3,11 +3,12 @@
 use super::super::{Actor, Applied, Incoming, Repository, Transaction, Write};
 use super::*;
 use crate::clock::Clock;
+use crate::fresh;
 use fhir_mapping::conflict::{Decision, Pick};
 use fhir_mapping::model::format;
 use fhir_mapping::validate::structure;
 use std::time::Duration;
-use store::{Keys, OpenOptions, Origin, OriginKind, Store, Table};
+use store::{Origin, OriginKind, Table};
 
 /// Everything that stood in force one after the other, and the versions beside it.
 struct Site {
@@ -43,21 +44,10 @@ fn actor(kind: OriginKind) -> Actor {
 
 impl Site {
     fn new() -> Site {
-        let folder = tempfile::tempdir().unwrap();
-        let options = OpenOptions {
-            folder: folder.path().to_owned(),
-            map_size_bytes: 64 << 20,
-            queue_length_max: 64,
-            random: |bytes| getrandom::fill(bytes).unwrap(),
-        };
-        let keys = Keys {
-            key_encryption_key: [7; 32],
-        };
-        let store = Store::open(options, keys).unwrap();
-        let clock = Clock::driven(1_700_000_000_000);
+        let (repository, _folder) = fresh::repository(Clock::driven(1_700_000_000_000));
         Site {
-            repository: Repository::new(store, clock, Zone(jiff::tz::TimeZone::UTC)),
-            _folder: folder,
+            repository,
+            _folder,
         }
     }
 

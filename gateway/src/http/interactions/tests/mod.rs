@@ -7,14 +7,14 @@ mod searching;
 use super::{Surface, run};
 use crate::clock::Clock;
 use crate::failure::Failure;
+use crate::fresh;
 use crate::http::exchange::{Answer, Exchange};
 use crate::http::route::{pairs, route};
-use crate::repository::{Actor, Repository};
+use crate::repository::Actor;
 use fhir_mapping::model::{Json, Limits, parse};
-use fhir_mapping::search::Zone;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::time::Duration;
-use store::{Keys, OpenOptions, Origin, OriginKind, Store};
+use store::{Origin, OriginKind};
 use tempfile::TempDir;
 
 const BASE: &str = "http://127.0.0.1:8080/fhir";
@@ -36,25 +36,10 @@ struct Reply {
 
 impl Site {
     fn new() -> Site {
-        let folder = TempDir::new().unwrap();
-        let options = OpenOptions {
-            folder: folder.path().join("data"),
-            map_size_bytes: 1 << 28,
-            queue_length_max: 1024,
-            random: |buffer| {
-                for chunk in buffer.chunks_mut(16) {
-                    chunk.copy_from_slice(&uuid::Uuid::new_v4().as_bytes()[..chunk.len()]);
-                }
-            },
-        };
-        let keys = Keys {
-            key_encryption_key: [7; 32],
-        };
-        let store = Store::open(options, keys).unwrap();
         let clock = Clock::driven(START_MS);
-        let zone = Zone(jiff::tz::TimeZone::UTC);
+        let (repository, _folder) = fresh::repository(clock.clone());
         let surface = Surface {
-            repository: Repository::new(store, clock.clone(), zone),
+            repository,
             page_size: 50,
             page_size_max: 1000,
             bundle_entries_max: 5000,
@@ -62,7 +47,7 @@ impl Site {
         Site {
             surface,
             clock,
-            _folder: folder,
+            _folder,
         }
     }
 
