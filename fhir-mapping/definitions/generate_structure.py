@@ -27,6 +27,8 @@ HEADER = """\
 
 # Element.id and the like are typed by FHIRPath in the definitions; R4's own text names these types.
 SYSTEM_TYPES = {"Resource.id": "id", "Extension.url": "uri"}
+# The package narrows this one; in R4 it is any resource, with a resourceType of its own.
+ANY_RESOURCE = {"Bundle.entry.response.outcome"}
 # Code systems of thousands of codes, or none at all, in the definitions.
 CODES_MAX = 700
 
@@ -125,6 +127,7 @@ def element_line(name, element, types, code_lists):
     if "contentReference" in element:
         types = [element["contentReference"].split("#")[-1]]
     types = [SYSTEM_TYPES.get(path, "string") if "/fhirpath/System." in t else t for t in types]
+    types = ["Resource"] if path in ANY_RESOURCE else types
     assert types, path
     # In JSON an element is an array when the base definition repeats, whatever a type narrows it to.
     low, high = element["min"], element["max"]

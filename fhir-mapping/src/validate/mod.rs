@@ -5,9 +5,9 @@
 
 mod fault;
 mod narrative;
-mod path;
-mod primitive;
-mod table;
+pub(crate) mod path;
+pub(crate) mod primitive;
+pub(crate) mod table;
 mod walk;
 
 #[cfg(test)]

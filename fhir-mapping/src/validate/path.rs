@@ -1,7 +1,7 @@
 //! Where in a resource a finding is, kept on the stack and written out only when there is one.
 
 /// One step of a FHIRPath, linked to the step before.
-pub(super) struct Path<'a> {
+pub(crate) struct Path<'a> {
     before: Option<&'a Path<'a>>,
     name: &'a str,
     index: Option<usize>,
@@ -11,7 +11,7 @@ pub(super) struct Path<'a> {
 const NAME_CHARS_MAX: usize = 64;
 
 impl<'a> Path<'a> {
-    pub(super) fn root(name: &'a str) -> Path<'a> {
+    pub(crate) fn root(name: &'a str) -> Path<'a> {
         Path {
             before: None,
             name,
@@ -19,7 +19,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    pub(super) fn member(&'a self, name: &'a str) -> Path<'a> {
+    pub(crate) fn member(&'a self, name: &'a str) -> Path<'a> {
         Path {
             before: Some(self),
             name,
@@ -27,7 +27,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    pub(super) fn item(&self, index: usize) -> Path<'a> {
+    pub(crate) fn item(&self, index: usize) -> Path<'a> {
         Path {
             before: self.before,
             name: self.name,
@@ -36,7 +36,7 @@ impl<'a> Path<'a> {
     }
 
     /// The FHIRPath: `Patient.name[0].family`.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = match self.before {
             Some(before) => before.text() + ".",
             None => String::new(),

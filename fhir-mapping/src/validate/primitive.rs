@@ -3,7 +3,7 @@
 use crate::model::{Json, is_valid_id};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Primitive {
+pub(crate) enum Primitive {
     Boolean,
     Integer,
     UnsignedInt,
@@ -25,7 +25,7 @@ pub(super) enum Primitive {
 
 /// Why a value does not fit its primitive type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Misfit {
+pub(crate) enum Misfit {
     /// Another JSON type is wanted: "a string".
     JsonType(&'static str),
     /// The text breaks the type's pattern: what it wants.
@@ -33,7 +33,7 @@ pub(super) enum Misfit {
 }
 
 impl Primitive {
-    pub(super) fn of(type_name: &str) -> Option<Primitive> {
+    pub(crate) fn of(type_name: &str) -> Option<Primitive> {
         Some(match type_name {
             "boolean" => Primitive::Boolean,
             "integer" => Primitive::Integer,
@@ -56,7 +56,7 @@ impl Primitive {
         })
     }
 
-    pub(super) fn check(self, value: &Json) -> Result<(), Misfit> {
+    pub(crate) fn check(self, value: &Json) -> Result<(), Misfit> {
         let fits = match (self, value) {
             (Primitive::Boolean, Json::Bool(_)) => true,
             // The JSON grammar is the decimal's pattern.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::primitive::Primitive;
 
 /// The definitions, built at first use.
-pub(super) fn table() -> &'static Table {
+pub(crate) fn table() -> &'static Table {
     static TABLE: LazyLock<Table> = LazyLock::new(|| {
         let text = include_str!("../../definitions/structure.txt");
         Builder::read(text).unwrap_or_else(|line| panic!("structure.txt: cannot read {line:?}"))
@@ -14,7 +14,7 @@ pub(super) fn table() -> &'static Table {
     &TABLE
 }
 
-pub(super) struct Table {
+pub(crate) struct Table {
     types: Vec<Type>,
     code_lists: Vec<Vec<&'static str>>,
     resources: HashMap<&'static str, TypeIndex>,
@@ -24,40 +24,40 @@ pub(super) struct Table {
 
 /// A place in the table's list of types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TypeIndex(usize);
+pub(crate) struct TypeIndex(usize);
 
 /// A place in the table's list of code lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CodeListIndex(usize);
+pub(crate) struct CodeListIndex(usize);
 
 /// A resource, data type or backbone element.
 #[derive(Default)]
-pub(super) struct Type {
+pub(crate) struct Type {
     /// Sorted by JSON name; choices appear once for each of their types.
     elements: Vec<Element>,
     /// Name and slot of each element with a minimum.
-    pub(super) required: Vec<(&'static str, Slots)>,
+    pub(crate) required: Vec<(&'static str, Slots)>,
 }
 
 /// A set of elements of one type, a bit each; the names of a choice share one bit.
-pub(super) type Slots = u128;
+pub(crate) type Slots = u128;
 
 #[derive(Clone, Copy)]
-pub(super) struct Element {
+pub(crate) struct Element {
     /// As in JSON: `valueQuantity`.
-    pub(super) json_name: &'static str,
+    pub(crate) json_name: &'static str,
     /// As in FHIRPath: `value`.
-    pub(super) name: &'static str,
-    pub(super) slot: Slots,
-    pub(super) is_choice: bool,
-    pub(super) is_array: bool,
-    pub(super) kind: Kind,
+    pub(crate) name: &'static str,
+    pub(crate) slot: Slots,
+    pub(crate) is_choice: bool,
+    pub(crate) is_array: bool,
+    pub(crate) kind: Kind,
     /// The list its code must come from.
-    pub(super) codes: Option<CodeListIndex>,
+    pub(crate) codes: Option<CodeListIndex>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Primitive(Primitive),
     Complex(TypeIndex),
     /// Any resource, by its own `resourceType`.
@@ -65,31 +65,31 @@ pub(super) enum Kind {
 }
 
 impl Table {
-    pub(super) fn resource(&self, name: &str) -> Option<&Type> {
+    pub(crate) fn resource(&self, name: &str) -> Option<&Type> {
         self.type_at(*self.resources.get(name)?)
     }
 
-    pub(super) fn resource_names(&self) -> &[&'static str] {
+    pub(crate) fn resource_names(&self) -> &[&'static str] {
         &self.resource_names
     }
 
-    pub(super) fn type_at(&self, index: TypeIndex) -> Option<&Type> {
+    pub(crate) fn type_at(&self, index: TypeIndex) -> Option<&Type> {
         self.types.get(index.0)
     }
 
     /// The type of a primitive's `_` companion: id and extensions.
-    pub(super) fn companion(&self) -> Option<&Type> {
+    pub(crate) fn companion(&self) -> Option<&Type> {
         self.type_at(self.element)
     }
 
-    pub(super) fn has_code(&self, list: CodeListIndex, code: &str) -> bool {
+    pub(crate) fn has_code(&self, list: CodeListIndex, code: &str) -> bool {
         let list = self.code_lists.get(list.0);
         list.is_some_and(|codes| codes.binary_search(&code).is_ok())
     }
 }
 
 impl Type {
-    pub(super) fn element(&self, json_name: &str) -> Option<&Element> {
+    pub(crate) fn element(&self, json_name: &str) -> Option<&Element> {
         let at = self
             .elements
             .binary_search_by(|e| e.json_name.cmp(json_name))
