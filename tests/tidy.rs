@@ -72,13 +72,15 @@ const GATEWAY_RANKS: [(&str, u8); 10] = [
     ("telemetry", 1),
     ("failure", 0),
 ];
-const MAPPING_RANKS: [(&str, u8); 7] = [
+const MAPPING_RANKS: [(&str, u8); 9] = [
     ("v2", 3),
     ("conflict", 3),
     ("search", 3),
     ("validate", 3),
     ("draft", 2),
+    ("fhirpath", 2),
     ("terminology", 1),
+    ("structure", 1),
     ("model", 0),
 ];
 

@@ -7,6 +7,7 @@ pub mod conflict;
 pub mod draft;
 pub mod model;
 pub mod search;
+mod structure;
 pub mod terminology;
 pub mod v2;
 pub mod validate;

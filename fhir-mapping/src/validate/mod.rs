@@ -1,19 +1,16 @@
 //! Structure validation against the R4 definitions: names, types, cardinality, required codes.
 //!
-//! `table` holds the definitions, `walk` goes through a resource with them, `primitive` and
-//! `narrative` judge single texts, `path` and `fault` say where and what is wrong.
+//! `walk` goes through a resource beside its definitions, `path` and `fault` say where and what is
+//! wrong.
 
 mod fault;
-mod narrative;
-pub(crate) mod path;
-pub(crate) mod primitive;
-pub(crate) mod table;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
 use crate::model::{Issue, Json};
+use crate::structure::table;
 
 /// Findings about one resource, in document order; empty when it is sound. Checks: `resourceType`
 /// known, every element known, JSON type and primitive pattern right, min and max kept, required

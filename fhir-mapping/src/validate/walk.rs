@@ -1,11 +1,12 @@
 //! Goes through a resource beside its definition and notes what does not fit.
 
+use super::ISSUES_MAX;
 use super::fault::Fault;
-use super::path::Path;
-use super::primitive::{Misfit, Primitive};
-use super::table::{Element, Kind, Slots, Table, Type};
-use super::{ISSUES_MAX, narrative};
 use crate::model::{Issue, Json, Object};
+use crate::structure::narrative;
+use crate::structure::path::Path;
+use crate::structure::primitive::{Misfit, Primitive};
+use crate::structure::table::{Element, Kind, Slots, Table, Type};
 
 /// The findings about one resource.
 pub(super) fn resource(value: &Json, table: &'static Table) -> Vec<Issue> {

@@ -17,6 +17,7 @@ pub(crate) fn table() -> &'static Table {
 pub(crate) struct Table {
     types: Vec<Type>,
     code_lists: Vec<Vec<&'static str>>,
+    by_name: HashMap<&'static str, TypeIndex>,
     resources: HashMap<&'static str, TypeIndex>,
     resource_names: Vec<&'static str>,
     element: TypeIndex,
@@ -33,6 +34,10 @@ pub(crate) struct CodeListIndex(usize);
 /// A resource, data type or backbone element.
 #[derive(Default)]
 pub(crate) struct Type {
+    /// `Patient`, `HumanName`, `Patient.contact`.
+    pub(crate) name: &'static str,
+    /// The type it specialises: `DomainResource`, `Element`, `BackboneElement`; `-` for a root.
+    pub(crate) base: &'static str,
     /// Sorted by JSON name; choices appear once for each of their types.
     elements: Vec<Element>,
     /// Name and slot of each element with a minimum.
@@ -52,6 +57,8 @@ pub(crate) struct Element {
     pub(crate) is_choice: bool,
     pub(crate) is_array: bool,
     pub(crate) kind: Kind,
+    /// As the definition names it: `markdown`, `Quantity`, `Patient.contact`.
+    pub(crate) type_name: &'static str,
     /// The list its code must come from.
     pub(crate) codes: Option<CodeListIndex>,
 }
@@ -67,6 +74,11 @@ pub(crate) enum Kind {
 impl Table {
     pub(crate) fn resource(&self, name: &str) -> Option<&Type> {
         self.type_at(*self.resources.get(name)?)
+    }
+
+    /// Any type: a resource, a data type or a backbone element.
+    pub(crate) fn type_named(&self, name: &str) -> Option<&Type> {
+        self.type_at(*self.by_name.get(name)?)
     }
 
     pub(crate) fn resource_names(&self) -> &[&'static str] {
@@ -170,6 +182,7 @@ impl Builder {
         let index = |name: &&'static str| Some((*name, *self.types.get(name)?));
         Ok(Table {
             types: types?,
+            by_name: self.types.clone(),
             resources: self.resource_names.iter().filter_map(index).collect(),
             element: *self.types.get("Element").ok_or("Element")?,
             code_lists: self.code_lists,
@@ -178,7 +191,11 @@ impl Builder {
     }
 
     fn build(&self, block: &Block) -> Result<Type, &'static str> {
-        let mut built = Type::default();
+        let mut built = Type {
+            name: block.name,
+            base: block.base,
+            ..Type::default()
+        };
         let mut slot: Slots = 1;
         for row in self.with_bases(block)? {
             self.add(&mut built, row, slot).ok_or(row.name)?;
@@ -227,6 +244,7 @@ impl Builder {
                 is_choice,
                 is_array,
                 kind: self.kind(type_name)?,
+                type_name,
                 codes: match row.codes {
                     Some(list) => Some(*self.code_list_names.get(list)?),
                     None => None,

@@ -2,7 +2,7 @@
 //! A lean scan, not an XML parser: it must make the text harmless to show, tags need not balance.
 
 /// What is wrong with a narrative; `None` when it may be shown.
-pub(super) fn fault(text: &str) -> Option<&'static str> {
+pub(crate) fn fault(text: &str) -> Option<&'static str> {
     scan(text).err()
 }
 
