@@ -1,6 +1,7 @@
 //! Who is asking: bearer tokens, browser sessions of the administration pages, or (with `--open`)
 //! one fixed caller. Decided from the head of a request, before its body is read.
 
+use super::interactions::operations::Effect;
 use super::route::Interaction;
 use super::tokens::{self, Role, Token, TokenDigest};
 use crate::clock::Clock;
@@ -196,7 +197,12 @@ impl Caller {
             | Interaction::Update { .. }
             | Interaction::Delete { .. }
             | Interaction::Bundle => matches!(self.role, Role::Client | Role::Admin),
-            Interaction::Resolve { .. } => matches!(self.role, Role::Reviewer | Role::Admin),
+            Interaction::Operation(call) => match call.operation.effect {
+                Effect::Reads => true,
+                Effect::Writes => matches!(self.role, Role::Client | Role::Admin),
+                Effect::Decides => matches!(self.role, Role::Reviewer | Role::Admin),
+                Effect::Administers => self.role == Role::Admin,
+            },
         };
         if is_permitted {
             return Ok(());
@@ -227,7 +233,9 @@ impl Caller {
     /// How this caller stands in origin and audit.
     pub fn actor(&self, interaction: &Interaction) -> Actor {
         let kind = match interaction {
-            Interaction::Resolve { .. } => OriginKind::Reviewer,
+            Interaction::Operation(call) if call.operation.effect == Effect::Decides => {
+                OriginKind::Reviewer
+            }
             _ => OriginKind::Client,
         };
         Actor {
@@ -277,6 +285,7 @@ fn too_many_sessions() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::interactions::operations::Call;
 
     #[track_caller]
     fn check_bearer(value: &str, expected: Option<&str>) {
@@ -308,9 +317,7 @@ mod tests {
                 resource_type: resource_type(),
             },
             Interaction::Bundle,
-            Interaction::Resolve {
-                task_id: "1".to_owned(),
-            },
+            Interaction::Operation(Call::resolve("1")),
         ];
         assert_eq!(
             asked.map(|interaction| caller.permit(&interaction).is_ok()),

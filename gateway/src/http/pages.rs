@@ -2,6 +2,7 @@
 
 use super::auth::Session;
 use super::exchange::Answer;
+use super::interactions::operations::Call;
 use super::request::{Front, Peer, RequestBody};
 use super::respond::{self, Form, Reply};
 use super::route::Interaction;
@@ -115,9 +116,8 @@ async fn review<B: RequestBody>(
     let Some(session) = front.auth.session(&visit.head.headers) else {
         return Ok(redirect("/admin/login"));
     };
-    session.caller.permit(&Interaction::Resolve {
-        task_id: String::new(),
-    })?;
+    let resolve = Interaction::Operation(Call::resolve(""));
+    session.caller.permit(&resolve)?;
     let form = if visit.head.method == Method::POST {
         let form = read_form(front, visit, body).await?;
         check_form_key(&form, &session)?;

@@ -1,10 +1,12 @@
 //! Method and path to one interaction, a closed set (R4 3.1.0).
 
+use super::interactions::operations::{self, Call, Effect, Target};
 use crate::failure::{Category, Failure};
 use fhir_mapping::model::{IssueCode, is_valid_id};
 use fhir_mapping::validate::is_resource_type;
 use http::Method;
 use percent_encoding::percent_decode_str;
+use store::ResourceKey;
 
 /// Every FHIR request that this server knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +42,8 @@ pub enum Interaction {
     },
     /// POST of a batch or transaction Bundle to the base.
     Bundle,
-    /// POST Task/{id}/$resolve: a person's decision on a conflict.
-    Resolve {
-        task_id: String,
-    },
+    /// `$name` at the base, a type or an instance.
+    Operation(Call),
 }
 
 impl Interaction {
@@ -59,7 +59,7 @@ impl Interaction {
             Self::Update { .. } => "update",
             Self::Delete { .. } => "delete",
             Self::Bundle => "bundle",
-            Self::Resolve { .. } => "resolve",
+            Self::Operation(call) => call.operation.name,
         }
     }
 
@@ -97,7 +97,9 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
     match segments.as_slice() {
         [] => base(method),
         ["metadata"] => only(method, &Method::GET, "GET, HEAD", Interaction::Capabilities),
-        [resource_type] => of_type(method, known_type(resource_type)?),
+        [resource_type] if !resource_type.starts_with('$') => {
+            of_type(method, known_type(resource_type)?)
+        }
         [resource_type, "_search"] => {
             let resource_type = known_type(resource_type)?;
             only(
@@ -107,16 +109,7 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
                 Interaction::Search { resource_type },
             )
         }
-        ["Task", id, "$resolve"] => {
-            let task_id = valid_id(id)?;
-            only(
-                method,
-                &Method::POST,
-                "POST",
-                Interaction::Resolve { task_id },
-            )
-        }
-        [_, name] | [_, _, name] if name.starts_with('$') => Err(unknown_operation()),
+        [.., name] if name.starts_with('$') => operation(method, &segments),
         [resource_type, id] => of_instance(method, known_type(resource_type)?, valid_id(id)?),
         [resource_type, id, "_history"] => {
             let (resource_type, id) = (known_type(resource_type)?, valid_id(id)?);
@@ -214,6 +207,26 @@ fn of_instance(
         Method::PUT => Ok(Interaction::Update { resource_type, id }),
         Method::DELETE => Ok(Interaction::Delete { resource_type, id }),
         _ => Err(wrong_method("GET, HEAD, PUT, DELETE")),
+    }
+}
+
+fn operation(method: &Method, segments: &[&str]) -> Result<Interaction, Unrouted> {
+    let (target, name) = match segments {
+        [name] => (Target::System, name),
+        [resource_type, name] => (Target::Type(known_type(resource_type)?), name),
+        [resource_type, id, name] => {
+            let resource_type = known_type(resource_type)?;
+            let id = valid_id(id)?;
+            (Target::Instance(ResourceKey { resource_type, id }), name)
+        }
+        _ => return Err(unknown_path()),
+    };
+    let operation = operations::find(name, &target).ok_or_else(unknown_operation)?;
+    let call = Interaction::Operation(Call { operation, target });
+    match (operation.effect, method) {
+        (_, &Method::POST) | (Effect::Reads, &Method::GET | &Method::HEAD) => Ok(call),
+        (Effect::Reads, _) => Err(wrong_method("GET, HEAD, POST")),
+        _ => Err(wrong_method("POST")),
     }
 }
 
@@ -338,7 +351,8 @@ mod tests {
             "GET /Patient/a/_history",
             "History { resource_type: \"Patient\", id: \"a\" }",
         );
-        check("POST /Task/7/$resolve", "Resolve { task_id: \"7\" }");
+        let resolve = "Operation(Call { operation: $resolve, target: Instance(ResourceKey { resource_type: \"Task\", id: \"7\" }) })";
+        check("POST /Task/7/$resolve", resolve);
         let vread = "Vread { resource_type: \"Patient\", id: \"a\", version: \"2\" }";
         check("GET /Patient/a/_history/2", vread);
     }
@@ -358,8 +372,12 @@ mod tests {
         check("GET /Patient/%c0%ae", "400 E-ROUTE-3");
         check("GET /Patient/%4", "400 E-ROUTE-3");
         check("GET /Patient/a/b/c", "404 E-ROUTE-4");
-        check("GET /Patient/a/$everything", "404 E-ROUTE-5");
-        check("GET /Patient/$lastn", "404 E-ROUTE-5");
+        check("GET /Patient/a/$nothing", "404 E-ROUTE-5");
+        check("GET /$nothing", "404 E-ROUTE-5");
+        check("GET /Patient/a/$resolve", "404 E-ROUTE-5");
+        check("GET /Task/$resolve", "404 E-ROUTE-5");
+        check("GET /Task/a_b/$resolve", "400 E-ROUTE-2");
+        check("GET /Nothing/$resolve", "404 E-ROUTE-1");
         check("GET /", "405 E-ROUTE-6 POST");
         check("POST /metadata", "405 E-ROUTE-6 GET, HEAD");
         check("DELETE /Patient", "405 E-ROUTE-6 GET, HEAD, POST");

@@ -12,6 +12,7 @@ mod review;
 mod search;
 mod stamp;
 mod urgency;
+mod visit;
 mod write;
 
 pub use apply::{Applied, Incoming};

@@ -3,6 +3,7 @@
 
 use super::entries::{Entry, located};
 use super::full_urls::FullUrls;
+use super::operations::Effect;
 use super::{content, preconditions};
 use crate::failure::{Category, Failure};
 use crate::http::route::Interaction;
@@ -97,8 +98,8 @@ fn draft(entry: Entry, zone: &Zone) -> Result<Drafted, Failure> {
             },
             if_match: preconditions::if_match(&entry.headers)?,
         },
-        Interaction::Bundle | Interaction::Resolve { .. } => {
-            let text = "a transaction holds create, update, delete, read and search only";
+        interaction if !is_read(interaction) => {
+            let text = "a transaction holds create, update, delete, read, search and operations that change nothing";
             return Err(Failure::new(
                 Category::Incorrect,
                 "E-TX-1",
@@ -113,6 +114,14 @@ fn draft(entry: Entry, zone: &Zone) -> Result<Drafted, Failure> {
         full_url: entry.full_url,
         write,
     }))
+}
+
+/// What a transaction runs after its writes.
+fn is_read(interaction: &Interaction) -> bool {
+    match interaction {
+        Interaction::Operation(call) => call.operation.effect == Effect::Reads,
+        other => !matches!(other, Interaction::Bundle),
+    }
 }
 
 fn checked(resource: Option<Json>, resource_type: &str) -> Result<Json, Failure> {

@@ -2,6 +2,7 @@
 //! <https://hl7.org/fhir/R4/http.html#capabilities>
 
 use super::answers;
+use super::operations::{self, Operation, Target};
 use crate::http::exchange::Answer;
 use fhir_mapping::model::{Json, format};
 use fhir_mapping::search::definitions;
@@ -71,6 +72,7 @@ fn rest() -> Json {
         ("security", Json::object([("description", security.into())])),
         ("resource", Json::array(types.map(|name| resource(name)))),
         ("interaction", codes(["transaction", "batch"])),
+        ("operation", operations(|row| row.is_for(&Target::System))),
     ])
 }
 
@@ -107,9 +109,24 @@ fn resource(name: &str) -> Json {
     if !definitions.is_empty() {
         row.push(("searchParam", Json::array(parameters)));
     }
+    let operations = operations(|row| row.is_of_type(name));
+    if operations != Json::array([]) {
+        row.push(("operation", operations));
+    }
     Json::object(row)
 }
 
 fn codes<const N: usize>(codes: [&str; N]) -> Json {
     Json::array(codes.map(|code| Json::object([("code", code.into())])))
+}
+
+/// The rows of the table of operations that `wanted` picks.
+fn operations(wanted: impl Fn(&Operation) -> bool) -> Json {
+    let rows = operations::all().iter().filter(|row| wanted(row));
+    Json::array(rows.map(|row| {
+        Json::object([
+            ("name", row.name.into()),
+            ("definition", row.definition.into()),
+        ])
+    }))
 }

@@ -13,9 +13,9 @@ mod delete;
 mod entries;
 mod full_urls;
 mod history;
+pub mod operations;
 mod preconditions;
 mod read;
-mod resolve;
 mod search;
 mod transaction;
 mod update;
@@ -75,7 +75,7 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
             delete::answer(surface, asked, key(resource_type, id)).await
         }
         Interaction::Bundle => Box::pin(bundle::answer(surface, asked)).await,
-        Interaction::Resolve { task_id } => resolve::answer(surface, asked, task_id).await,
+        Interaction::Operation(call) => Box::pin(operations::answer(surface, asked, call)).await,
     }
 }
 

@@ -6,6 +6,7 @@ mod show;
 
 use super::exchange::Answer;
 use super::interactions::Surface;
+use super::interactions::operations::Call;
 use super::pages::PageRequest;
 use super::route::Interaction;
 use crate::failure::{Category, Failure};
@@ -61,9 +62,7 @@ pub async fn answer(surface: &Surface, request: PageRequest) -> Result<Answer, F
 
 /// Decides and shows the closed review; a refusal shows the open one again with what was entered.
 async fn decide(surface: &Surface, task: &str, request: &PageRequest) -> Result<Answer, Failure> {
-    let resolve = Interaction::Resolve {
-        task_id: task.to_owned(),
-    };
+    let resolve = Interaction::Operation(Call::resolve(task));
     let decided = match decision_of(&request.form) {
         Ok(decision) => {
             let actor = request.session.caller.actor(&resolve);

@@ -21,21 +21,21 @@ const BASE: &str = "http://127.0.0.1:8080/fhir";
 const START_MS: i64 = 1_795_547_178_000;
 
 /// A gateway's inside over a store of its own.
-struct Site {
-    surface: Surface,
-    clock: Clock,
+pub(super) struct Site {
+    pub(super) surface: Surface,
+    pub(super) clock: Clock,
     _folder: TempDir,
 }
 
 /// What came back: status and tree, for a failure its OperationOutcome.
-struct Reply {
-    status: u16,
+pub(super) struct Reply {
+    pub(super) status: u16,
     headers: Vec<(HeaderName, HeaderValue)>,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Site {
-    fn new() -> Site {
+    pub(super) fn new() -> Site {
         let clock = Clock::driven(START_MS);
         let (repository, _folder) = fresh::repository(clock.clone());
         let surface = Surface {
@@ -52,7 +52,7 @@ impl Site {
     }
 
     /// `request` is `GET Patient/a?x=y`; headers are `Name: value`.
-    async fn ask(&self, request: &str, headers: &[&str], body: &str) -> Reply {
+    pub(super) async fn ask(&self, request: &str, headers: &[&str], body: &str) -> Reply {
         match self.run(request, headers, body).await {
             Ok(answer) => Reply {
                 status: answer.status,
@@ -95,7 +95,7 @@ impl Site {
         run(&self.surface, exchange).await
     }
 
-    async fn bundle(&self, kind: &str, entries: &[String]) -> Reply {
+    pub(super) async fn bundle(&self, kind: &str, entries: &[String]) -> Reply {
         let body = format!(
             r#"{{"resourceType":"Bundle","type":"{kind}","entry":[{}]}}"#,
             entries.join(",")
@@ -104,7 +104,7 @@ impl Site {
     }
 
     /// Ids on a page, in order, and the query of its next link.
-    async fn page(&self, request: &str) -> (Vec<String>, Option<String>) {
+    pub(super) async fn page(&self, request: &str) -> (Vec<String>, Option<String>) {
         let tree = self.ask(request, &[], "").await.ok(200);
         let ids = tree.items("entry").iter();
         let ids = ids.map(|entry| entry.str_at(&["resource", "id"]).unwrap().to_owned());
@@ -120,7 +120,7 @@ impl Site {
         (ids.collect(), next)
     }
 
-    async fn pages(&self, request: &str) -> Vec<Vec<String>> {
+    pub(super) async fn pages(&self, request: &str) -> Vec<Vec<String>> {
         let (mut pages, mut next) = (Vec::new(), Some(request.to_owned()));
         while let Some(request) = next {
             let (ids, following) = self.page(&request).await;
@@ -133,13 +133,13 @@ impl Site {
 
 impl Reply {
     #[track_caller]
-    fn ok(&self, status: u16) -> Json {
+    pub(super) fn ok(&self, status: u16) -> Json {
         assert_eq!(self.status, status, "{}", self.text);
         self.tree()
     }
 
     #[track_caller]
-    fn refused(&self, status: u16, number: &str, expression: &str) {
+    pub(super) fn refused(&self, status: u16, number: &str, expression: &str) {
         assert_eq!(self.status, status, "{}", self.text);
         let tree = self.tree();
         assert!(self.text.contains(&format!("{number}: ")), "{}", self.text);
@@ -154,7 +154,7 @@ impl Reply {
         parse(self.text.as_bytes(), Limits::default()).unwrap_or(Json::Null)
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(n, _)| n.as_str() == name);
         found.map_or("", |(_, value)| value.to_str().unwrap())
     }

@@ -3,19 +3,18 @@
 //! Parameters: `choice` (local, incoming, picks, edited), `pick` (repeated; parts `path` and `side`)
 //! for picks, `resource` for edited, `rationale`. If-Match names the Task's version that was seen.
 
-use super::{Surface, answers, content, preconditions};
+use super::{Asked, Inputs, instance};
 use crate::failure::{Category, Failure, outcome};
-use crate::http::exchange::{Answer, Exchange};
+use crate::http::exchange::Answer;
+use crate::http::interactions::{Surface, answers, preconditions};
 use crate::repository::ReviewDecision;
 use fhir_mapping::conflict::{Decision, Pick};
-use fhir_mapping::model::{Issue, IssueCode, Json, Severity, format};
+use fhir_mapping::model::{Issue, IssueCode, Severity, format};
 use store::{ResourceKey, VersionId};
 
-pub(super) async fn answer(
-    surface: &Surface,
-    exchange: &Exchange,
-    task_id: &str,
-) -> Result<Answer, Failure> {
+pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
+    let (surface, exchange) = (&asked.surface, &asked.exchange);
+    let task_id = instance(&asked.target)?.id.as_str();
     let Some(if_match) = preconditions::if_match(&exchange.headers)? else {
         let text = "If-Match with the Task's ETag is needed: it says which state was decided on";
         let code = IssueCode::Required;
@@ -26,13 +25,11 @@ pub(super) async fn answer(
             text,
         ));
     };
-    let parameters = content::json(&exchange.body)?;
-    content::check_type(&parameters, "Parameters")?;
+    let inputs = &asked.inputs;
+    inputs.check_known(&["choice", "pick", "resource", "rationale"])?;
     let decision = ReviewDecision {
-        decision: decision_in(&parameters)?,
-        rationale: text_of(&parameters, "rationale")
-            .unwrap_or_default()
-            .to_owned(),
+        decision: decision_in(inputs)?,
+        rationale: inputs.text("rationale")?.unwrap_or_default().to_owned(),
         if_match,
     };
     let focus = surface.repository.review(task_id)?.focus;
@@ -62,18 +59,17 @@ fn decided(surface: &Surface, key: &ResourceKey, version: VersionId) -> Result<A
     }
 }
 
-fn decision_in(parameters: &Json) -> Result<Decision, Failure> {
-    match text_of(parameters, "choice") {
+fn decision_in(inputs: &Inputs) -> Result<Decision, Failure> {
+    match inputs.text("choice")? {
         Some("local") => Ok(Decision::Local),
         Some("incoming") => Ok(Decision::Incoming),
         Some("picks") => {
-            let picks = all(parameters, "pick").map(pick_in);
+            let picks = inputs.parts("pick")?.into_iter().map(pick_in);
             Ok(Decision::Picks(picks.collect::<Result<_, _>>()?))
         }
         Some("edited") => {
-            let resource = all(parameters, "resource").next();
-            let resource = resource.and_then(|parameter| parameter.get("resource"));
             let missing = || refuse("E-RESOLVE-3", "choice edited needs a parameter resource");
+            let resource = inputs.resource("resource")?;
             resource.cloned().map(Decision::Edited).ok_or_else(missing)
         }
         _ => Err(refuse(
@@ -83,40 +79,19 @@ fn decision_in(parameters: &Json) -> Result<Decision, Failure> {
     }
 }
 
-fn pick_in(parameter: &Json) -> Result<(String, Pick), Failure> {
-    let parts = parameter.items("part");
-    let part = |name: &str| {
-        let found = parts
-            .iter()
-            .find(|part| part.str_at(&["name"]) == Some(name));
-        found.and_then(text_value)
-    };
-    let side = match part("side") {
+fn pick_in(pick: &Inputs) -> Result<(String, Pick), Failure> {
+    let side = match pick.text("side")? {
         Some("local") => Some(Pick::Local),
         Some("incoming") => Some(Pick::Incoming),
         _ => None,
     };
-    let pick = part("path").map(str::to_owned).zip(side);
+    let pick = pick.text("path")?.map(str::to_owned).zip(side);
     pick.ok_or_else(|| {
         refuse(
             "E-RESOLVE-5",
             "a pick has the parts path and side (local or incoming)",
         )
     })
-}
-
-fn all<'p>(parameters: &'p Json, name: &str) -> impl Iterator<Item = &'p Json> {
-    let parameters = parameters.items("parameter").iter();
-    parameters.filter(move |parameter| parameter.str_at(&["name"]) == Some(name))
-}
-
-fn text_of<'p>(parameters: &'p Json, name: &str) -> Option<&'p str> {
-    all(parameters, name).next().and_then(text_value)
-}
-
-fn text_value(parameter: &Json) -> Option<&str> {
-    let names = ["valueCode", "valueString", "valueMarkdown"];
-    names.iter().find_map(|name| parameter.get(name)?.as_str())
 }
 
 fn refuse(number: &'static str, text: &str) -> Failure {
@@ -131,7 +106,8 @@ mod tests {
     fn check(parameters: &str, expected: Result<Decision, &str>) {
         let text = std::format!("{{'resourceType':'Parameters','parameter':[{parameters}]}}");
         let parameters = parse(text.replace('\'', "\"").as_bytes(), Limits::default()).unwrap();
-        let found = decision_in(&parameters).map_err(|failure| failure.issues[0].number);
+        let inputs = Inputs::of(&parameters);
+        let found = decision_in(&inputs).map_err(|failure| failure.issues[0].number);
         assert_eq!(found, expected, "{text}");
     }
 

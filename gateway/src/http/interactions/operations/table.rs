@@ -1,0 +1,41 @@
+//! The rows: adding an operation is one row here and one file beside it.
+
+use super::{Effect, Level, Operation, meta, resolve};
+
+pub(super) static ALL: &[Operation] = &[META, META_ADD, META_DELETE, RESOLVE];
+
+pub(super) const RESOLVE: Operation = Operation {
+    name: "resolve",
+    definition: "https://wayside.example/fhir/OperationDefinition/Task-resolve",
+    levels: &[Level::Instance],
+    types: &["Task"],
+    effect: Effect::Decides,
+    run: |asked| Box::pin(resolve::answer(asked)),
+};
+
+const META: Operation = Operation {
+    name: "meta",
+    definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
+    levels: &[Level::System, Level::Type, Level::Instance],
+    types: &[],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(meta::answer(asked)),
+};
+
+const META_ADD: Operation = Operation {
+    name: "meta-add",
+    definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta-add",
+    levels: &[Level::Instance],
+    types: &[],
+    effect: Effect::Writes,
+    run: |asked| Box::pin(meta::change(asked, meta::added)),
+};
+
+const META_DELETE: Operation = Operation {
+    name: "meta-delete",
+    definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta-delete",
+    levels: &[Level::Instance],
+    types: &[],
+    effect: Effect::Writes,
+    run: |asked| Box::pin(meta::change(asked, meta::deleted)),
+};
