@@ -3,11 +3,13 @@
 //!
 //! Absent here, on purpose: files, sockets, clocks, randomness, the store.
 
+pub mod compartment;
 pub mod conflict;
 pub mod draft;
 pub mod model;
 pub mod search;
 mod structure;
+pub mod subset;
 pub mod terminology;
 pub mod v2;
 pub mod validate;

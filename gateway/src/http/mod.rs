@@ -1,10 +1,11 @@
-//! The FHIR REST surface and the few pages beside it. Reading order: listen, request, auth, limit,
+//! The FHIR REST surface and the few pages beside it. Reading order: listen, request, forwarded, auth, limit,
 //! route, body, exchange, interactions, respond; beside them pages, reviews, admin, health.
 
 pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod exchange;
+mod forwarded;
 pub mod health;
 pub mod interactions;
 pub mod limit;

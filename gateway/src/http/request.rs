@@ -3,6 +3,7 @@
 use super::auth::{Auth, Caller};
 use super::body::{self, BodyLimits};
 use super::exchange::Exchange;
+use super::forwarded::{self, is_authority};
 use super::interactions::{self, Surface};
 use super::limit::Limits;
 use super::respond::{self, Form, Reply};
@@ -14,7 +15,7 @@ use crate::telemetry::{Gauges, Happening, Telemetry};
 use bytes::Bytes;
 use fhir_mapping::model::IssueCode;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Request, header};
+use http::{HeaderMap, Method, Request, header};
 use hyper::body::Body;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -262,16 +263,7 @@ impl Hosts {
         if let Some(base) = &self.base_url {
             return base.clone();
         }
-        let forwarded = |name: &'static str| {
-            let value = head.headers.get(HeaderName::from_static(name))?;
-            let first = value.to_str().ok()?.split(',').next()?.trim();
-            is_authority(first).then_some(first)
-        };
-        let own_scheme = if peer.over_tls { "https" } else { "http" };
-        let scheme = forwarded("x-forwarded-proto").filter(|s| matches!(*s, "http" | "https"));
-        let host = forwarded("x-forwarded-host").or_else(|| host_of(head));
-        let scheme = scheme.unwrap_or(own_scheme);
-        format!("{scheme}://{}/fhir", host.unwrap_or("localhost"))
+        forwarded::base_url(&head.headers, host_of(head), peer.over_tls)
     }
 }
 
@@ -280,11 +272,6 @@ fn host_of(head: &Parts) -> Option<&str> {
     let authority = head.uri.authority().map(http::uri::Authority::as_str);
     let header = || head.headers.get(header::HOST)?.to_str().ok();
     authority.or_else(header).filter(|host| is_authority(host))
-}
-
-fn is_authority(text: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b);
-    !text.is_empty() && text.len() <= 255 && text.bytes().all(is_plain)
 }
 
 /// The name without its port; brackets stay around IPv6.
