@@ -1,4 +1,4 @@
-//! FHIR R4 and its neighbours as values: JSON, validation, search, merging, HL7 v2. Pure: same
+//! FHIR R4 and its neighbours as values: JSON, validation, search, merging, XML, HL7 v2. Pure: same
 //! input, same output; it never fails for reasons of environment.
 //!
 //! Absent here, on purpose: files, sockets, clocks, randomness, the store.
@@ -13,3 +13,4 @@ pub mod subset;
 pub mod terminology;
 pub mod v2;
 pub mod validate;
+pub mod xml;

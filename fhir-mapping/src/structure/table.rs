@@ -53,6 +53,7 @@ pub(crate) struct Element {
     pub(crate) json_name: &'static str,
     /// As in FHIRPath: `value`.
     pub(crate) name: &'static str,
+    /// One bit, higher for later elements: the order of the definitions, and so of XML.
     pub(crate) slot: Slots,
     pub(crate) is_choice: bool,
     pub(crate) is_array: bool,
