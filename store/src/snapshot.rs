@@ -262,7 +262,8 @@ impl<'t> View<'t> {
         self.last_number(self.engine.databases.audit, catalog::AUDIT)
     }
 
-    pub(crate) fn last_rid(&self) -> Result<Rid, StoreError> {
+    /// The newest resource's number; `Rid(0)` before the first.
+    pub fn last_rid(&self) -> Result<Rid, StoreError> {
         Ok(Rid(self.last_number(
             self.engine.databases.heads,
             catalog::HEADS,

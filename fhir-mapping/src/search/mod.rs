@@ -14,7 +14,7 @@ mod criterion;
 mod query;
 mod sort;
 
-pub use query::Query;
+pub use query::{Query, encode_pairs};
 pub use values::SearchValues;
 
 use self::kinds::calendar::Span;
@@ -179,7 +179,7 @@ impl Query {
 
     /// The parameters that were used, encoded as a query string, without paging cursor.
     pub fn self_link(&self) -> String {
-        query::encode_pairs(&self.used)
+        encode_pairs(&self.used)
     }
 }
 

@@ -208,7 +208,7 @@ impl Query {
 }
 
 /// A query string; what need not be escaped is left readable.
-pub(super) fn encode_pairs(pairs: &[(String, String)]) -> String {
+pub fn encode_pairs(pairs: &[(String, String)]) -> String {
     let mut out = String::new();
     for (name, value) in pairs {
         if !out.is_empty() {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod conditions;
+mod everything;
 mod identify;
 mod indexing;
 mod plan;
@@ -16,6 +17,7 @@ mod visit;
 mod write;
 
 pub use apply::{Applied, Incoming};
+pub use everything::{EverythingPage, EverythingRequest, Part, Place};
 pub use identify::{Identified, search_value};
 pub use read::{HistoryPage, VersionInfo};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};

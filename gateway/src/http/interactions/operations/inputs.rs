@@ -82,6 +82,17 @@ impl Inputs {
         self.text(name)?.ok_or_else(|| missing(name))
     }
 
+    /// An instant, in milliseconds since 1970-01-01T00:00:00Z.
+    pub fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
+        let text = self.text(name)?;
+        // A plus sign that was not escaped arrives as a blank.
+        let instant = text.map(|text| text.replace(' ', "+").parse::<jiff::Timestamp>());
+        let instant = instant.transpose();
+        let instant = instant
+            .map_err(|_no_instant| wrong(name, "takes an instant, as 2026-03-01T10:30:00Z"))?;
+        Ok(instant.map(jiff::Timestamp::as_millisecond))
+    }
+
     /// The texts of a parameter that may repeat, split at commas.
     pub fn texts(&self, name: &str) -> Result<Vec<&str>, Failure> {
         let mut texts = Vec::new();

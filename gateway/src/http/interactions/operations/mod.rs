@@ -1,6 +1,7 @@
 //! Operations (`$name`): one table row and one file each; routing, permission and the
 //! CapabilityStatement read the same row. <https://hl7.org/fhir/R4/operations.html>
 
+mod everything;
 mod inputs;
 mod meta;
 mod resolve;

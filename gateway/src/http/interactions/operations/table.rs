@@ -1,8 +1,15 @@
 //! The rows: adding an operation is one row here and one file beside it.
 
-use super::{Effect, Level, Operation, meta, resolve};
+use super::{Effect, Level, Operation, everything, meta, resolve};
 
-pub(super) static ALL: &[Operation] = &[META, META_ADD, META_DELETE, RESOLVE];
+pub(super) static ALL: &[Operation] = &[
+    PATIENT_EVERYTHING,
+    ENCOUNTER_EVERYTHING,
+    META,
+    META_ADD,
+    META_DELETE,
+    RESOLVE,
+];
 
 pub(super) const RESOLVE: Operation = Operation {
     name: "resolve",
@@ -38,4 +45,22 @@ const META_DELETE: Operation = Operation {
     types: &[],
     effect: Effect::Writes,
     run: |asked| Box::pin(meta::change(asked, meta::deleted)),
+};
+
+const PATIENT_EVERYTHING: Operation = Operation {
+    name: "everything",
+    definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+    levels: &[Level::Instance],
+    types: &["Patient"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(everything::answer(asked)),
+};
+
+const ENCOUNTER_EVERYTHING: Operation = Operation {
+    name: "everything",
+    definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything",
+    levels: &[Level::Instance],
+    types: &["Encounter"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(everything::answer(asked)),
 };

@@ -2,6 +2,7 @@
 
 mod labels;
 mod rows;
+mod whole_records;
 
 use crate::http::interactions::tests::Site;
 use fhir_mapping::model::Json;
