@@ -72,7 +72,8 @@ const GATEWAY_RANKS: [(&str, u8); 10] = [
     ("telemetry", 1),
     ("failure", 0),
 ];
-const MAPPING_RANKS: [(&str, u8); 10] = [
+const MAPPING_RANKS: [(&str, u8); 11] = [
+    ("patch", 4),
     ("xml", 4),
     ("v2", 3),
     ("conflict", 3),

@@ -7,6 +7,7 @@ pub mod compartment;
 pub mod conflict;
 pub mod draft;
 pub mod model;
+pub mod patch;
 pub mod search;
 mod structure;
 pub mod subset;

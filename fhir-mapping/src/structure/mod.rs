@@ -5,4 +5,5 @@
 pub(crate) mod narrative;
 pub(crate) mod path;
 pub(crate) mod primitive;
+pub(crate) mod shape;
 pub(crate) mod table;

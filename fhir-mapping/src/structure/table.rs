@@ -109,6 +109,12 @@ impl Type {
             .ok()?;
         self.elements.get(at)
     }
+
+    /// The types of a choice, by its name in FHIRPath.
+    pub(crate) fn choices(&self, name: &str) -> impl Iterator<Item = &Element> {
+        let is_meant = move |e: &&Element| e.is_choice && e.name == name;
+        self.elements.iter().filter(is_meant)
+    }
 }
 
 /// One element line, before types are found by name.
