@@ -1,12 +1,12 @@
 //! Bodies: read under a cap that also holds after decompression, and only while they make progress.
 
+use super::media::Coding;
 use crate::failure::{Category, Failure};
 use bytes::{Bytes, BytesMut};
 use fhir_mapping::model::IssueCode;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Body;
-use std::io::Read as _;
 use std::time::Duration;
 
 /// What a body may be.
@@ -30,7 +30,7 @@ pub fn check_length(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Failu
     Ok(())
 }
 
-/// Reads the whole body, decompressed when `Content-Encoding` says gzip.
+/// Reads the whole body, decompressed as `Content-Encoding` says.
 ///
 /// A body over the cap is refused, but what the sender is already sending is read and thrown away
 /// for a while: closing in its face would reset the connection and lose the refusal.
@@ -39,7 +39,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let is_gzip = is_gzip(headers)?;
+    let coding = coding(headers)?;
     let read = match check_length(headers, limits) {
         Ok(()) => tokio::time::timeout(limits.total_timeout, gather(&mut body, limits)).await,
         Err(refusal) => Ok(Err(refusal)),
@@ -50,10 +50,10 @@ where
         discard(body).await;
     }
     let bytes = read?;
-    if is_gzip && !bytes.is_empty() {
-        return decompress(&bytes, limits);
+    match coding {
+        Some(coding) if !bytes.is_empty() => decompress(coding, &bytes, limits),
+        _ => Ok(bytes),
     }
-    Ok(bytes)
 }
 
 /// Most bytes of a refused body that are read, the longest time it may take, and the silence that
@@ -109,36 +109,27 @@ where
     Ok(rest.map_or(first, BytesMut::freeze))
 }
 
-fn is_gzip(headers: &HeaderMap) -> Result<bool, Failure> {
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Failure> {
     let Some(value) = headers.get(header::CONTENT_ENCODING) else {
-        return Ok(false);
+        return Ok(None);
     };
-    match value.to_str().map(|text| text.trim().to_ascii_lowercase()) {
-        Ok(text) if text == "gzip" || text == "x-gzip" => Ok(true),
-        Ok(text) if text == "identity" || text.is_empty() => Ok(false),
-        _ => {
-            let text = "Content-Encoding may be gzip or absent";
-            let code = IssueCode::NotSupported;
-            Err(Failure::new(
-                Category::UnsupportedMedia,
-                "E-WIRE-4",
-                code,
-                text,
-            ))
-        }
+    let name = value.to_str().unwrap_or("?").trim();
+    if name.is_empty() || name.eq_ignore_ascii_case("identity") {
+        return Ok(None);
     }
+    Coding::named(name).map(Some).ok_or_else(|| {
+        let text = "Content-Encoding may be gzip, zstd, deflate or absent";
+        let code = IssueCode::NotSupported;
+        Failure::new(Category::UnsupportedMedia, "E-WIRE-4", code, text)
+    })
 }
 
-/// Stops at the cap, so a small body that unpacks to gigabytes costs no more than a large one.
-fn decompress(bytes: &[u8], limits: BodyLimits) -> Result<Bytes, Failure> {
-    let cap = u64::try_from(limits.size_bytes_max).unwrap_or(u64::MAX);
-    let mut decoder = flate2::read::MultiGzDecoder::new(bytes).take(cap.saturating_add(1));
-    let mut unpacked = Vec::new();
-    if decoder.read_to_end(&mut unpacked).is_err() {
-        let text = "the body is not whole gzip, though Content-Encoding says so";
+fn decompress(coding: Coding, bytes: &[u8], limits: BodyLimits) -> Result<Bytes, Failure> {
+    let Ok(unpacked) = coding.decode(bytes, limits.size_bytes_max) else {
+        let text = "the body is not whole, in the compression that Content-Encoding says";
         let code = IssueCode::Structure;
         return Err(Failure::new(Category::Incorrect, "E-WIRE-5", code, text));
-    }
+    };
     if unpacked.len() > limits.size_bytes_max {
         return Err(too_large("E-WIRE-6", limits));
     }
@@ -170,7 +161,6 @@ fn too_slow(number: &'static str) -> Failure {
 mod tests {
     use super::*;
     use http_body_util::Full;
-    use std::io::Write as _;
 
     fn limits() -> BodyLimits {
         BodyLimits {
@@ -180,10 +170,8 @@ mod tests {
         }
     }
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
+    fn packed(coding: Coding, size: usize) -> Vec<u8> {
+        coding.encode(&vec![b'x'; size]).unwrap()
     }
 
     #[track_caller]
@@ -206,10 +194,20 @@ mod tests {
         check("", vec![b'x'; 1000], Ok(1000));
         check("", vec![b'x'; 1001], Err(413));
         check("", Vec::new(), Ok(0));
-        check("gzip", gzip(&[b'x'; 1000]), Ok(1000));
-        check("gzip", gzip(&[b'x'; 1_000_000]), Err(413));
-        check("gzip", b"no gzip".to_vec(), Err(400));
-        check("GZIP", gzip(b"abc"), Ok(3));
+        for (name, coding) in [
+            ("gzip", Coding::Gzip),
+            ("zstd", Coding::Zstd),
+            ("deflate", Coding::Deflate),
+        ] {
+            check(name, packed(coding, 1000), Ok(1000));
+            check(name, packed(coding, 1001), Err(413));
+            check(name, packed(coding, 50_000_000), Err(413));
+            check(name, b"not so".to_vec(), Err(400));
+            let mut cut = packed(coding, 1000);
+            cut.pop();
+            check(name, cut, Err(400));
+        }
+        check("GZIP", packed(Coding::Gzip, 3), Ok(3));
         check("identity", vec![b'x'; 3], Ok(3));
         check("br", vec![b'x'; 3], Err(415));
     }

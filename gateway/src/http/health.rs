@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz`, `/metrics`: for machines that watch this one.
 
+use super::media::Form;
 use super::request::{Front, Peer};
-use super::respond::{self, Form, Reply};
+use super::respond::{self, Reply};
 use crate::failure::{Category, Failure};
 use fhir_mapping::model::IssueCode;
 use http::request::Parts;
@@ -35,7 +36,7 @@ fn metrics(front: &Front, head: &Parts, peer: Peer) -> Reply {
     if !peer.address.ip().is_loopback()
         && let Err(failure) = front.admit(&head.headers, peer)
     {
-        return respond::refusal(&failure, Form::default());
+        return respond::refusal(&failure, &Form::default());
     }
     let text = front.telemetry.metrics(&(front.sample)());
     respond::plain(200, METRICS_TYPE, text)
@@ -45,7 +46,7 @@ fn wrong_method() -> Reply {
     let text = "this path knows GET and HEAD only";
     let code = IssueCode::NotSupported;
     let failure = Failure::new(Category::MethodNotAllowed, "E-HTTP-11", code, text);
-    let mut reply = respond::refusal(&failure, Form::default());
+    let mut reply = respond::refusal(&failure, &Form::default());
     let allow = HeaderValue::from_static("GET, HEAD");
     reply.headers_mut().insert(header::ALLOW, allow);
     reply

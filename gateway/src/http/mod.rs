@@ -1,5 +1,5 @@
 //! The FHIR REST surface and the few pages beside it. Reading order: listen, request, forwarded, auth, limit,
-//! route, body, exchange, interactions, respond; beside them pages, reviews, admin, health.
+//! route, body, media, exchange, interactions, respond; beside them pages, reviews, admin, health.
 
 pub mod admin;
 pub mod auth;
@@ -10,6 +10,7 @@ pub mod health;
 pub mod interactions;
 pub mod limit;
 pub mod listen;
+pub mod media;
 pub mod pages;
 pub mod request;
 pub mod respond;

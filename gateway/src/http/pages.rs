@@ -3,8 +3,9 @@
 use super::auth::Session;
 use super::exchange::Answer;
 use super::interactions::operations::Call;
+use super::media::Form;
 use super::request::{Front, Peer, RequestBody};
-use super::respond::{self, Form, Reply};
+use super::respond::{self, Reply};
 use super::route::Interaction;
 use super::{admin, body, reviews, route};
 use crate::failure::{Category, Failure};
@@ -39,7 +40,7 @@ pub async fn answer<B: RequestBody>(
     peer: Peer,
 ) -> Reply {
     let Ok(segments) = route::segments(path) else {
-        return respond::refusal(&nothing_here(), Form::default());
+        return respond::refusal(&nothing_here(), &Form::default());
     };
     let visit = Visit { head, peer };
     let answered = match segments.split_first() {
@@ -51,8 +52,8 @@ pub async fn answer<B: RequestBody>(
         Some(_) => Err(nothing_here()),
     };
     match answered {
-        Ok(answer) => respond::page(answer, false),
-        Err(failure) => respond::refusal(&failure, Form::default()),
+        Ok(answer) => respond::page(answer),
+        Err(failure) => respond::refusal(&failure, &Form::default()),
     }
 }
 

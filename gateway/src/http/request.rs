@@ -2,11 +2,12 @@
 
 use super::auth::{Auth, Caller};
 use super::body::{self, BodyLimits};
-use super::exchange::Exchange;
+use super::exchange::{Answer, Exchange};
 use super::forwarded::{self, is_authority};
 use super::interactions::{self, Surface};
 use super::limit::Limits;
-use super::respond::{self, Form, Reply};
+use super::media::{Form, binary, incoming};
+use super::respond::{self, Reply};
 use super::route::{self, Interaction};
 use super::{health, pages};
 use crate::clock::Stopwatch;
@@ -80,7 +81,7 @@ impl Front {
             });
             (
                 "panicked",
-                respond::refusal(&broken_invariant(), Form::default()),
+                respond::refusal(&broken_invariant(), &Form::default()),
             )
         });
         self.telemetry.note(&Happening::Answered {
@@ -94,7 +95,7 @@ impl Front {
     async fn dispatch<B: RequestBody>(&self, request: Request<B>, peer: Peer) -> Named {
         let (head, body) = request.into_parts();
         if let Err(failure) = self.hosts.check(&head) {
-            return ("refused", respond::refusal(&failure, Form::default()));
+            return ("refused", respond::refusal(&failure, &Form::default()));
         }
         let path = head.uri.path().to_owned();
         if let Some(rest) = below(&path, "/fhir") {
@@ -107,41 +108,44 @@ impl Front {
             Some(reply) => ("health", reply),
             None => (
                 "unknown",
-                respond::refusal(&nothing_here(), Form::default()),
+                respond::refusal(&nothing_here(), &Form::default()),
             ),
         }
     }
 
     async fn fhir<B: RequestBody>(&self, path: &str, head: Parts, body: B, peer: Peer) -> Named {
         let is_public = path == "/metadata";
+        let query = route::pairs(head.uri.query().unwrap_or_default());
+        let form = Form::negotiate(&head.headers, query.as_deref().unwrap_or_default());
         let caller = match self.admit(&head.headers, peer) {
             Err(_) if is_public => Ok(anybody()),
             other => other,
         };
-        let caller = match caller {
-            Ok(caller) => caller,
-            Err(failure) => return ("refused", respond::refusal(&failure, Form::default())),
-        };
-        let query = route::pairs(head.uri.query().unwrap_or_default());
-        let negotiated =
-            query.and_then(|query| Ok((Form::negotiate(&head.headers, &query)?, query)));
-        let (form, query) = match negotiated {
-            Ok(negotiated) => negotiated,
-            Err(failure) => return ("refused", respond::refusal(&failure, Form::default())),
+        let admitted = caller.and_then(|caller| Ok((caller, query?)));
+        let (caller, query) = match admitted {
+            Ok(admitted) => admitted,
+            Err(failure) => return ("refused", respond::refusal(&failure, &form)),
         };
         let interaction = match route::route(&head.method, path) {
             Ok(interaction) => interaction,
-            Err(unrouted) => return ("unknown", respond::unrouted(&unrouted, form)),
+            Err(unrouted) => return ("unknown", respond::unrouted(&unrouted, &form)),
         };
         let name = interaction.name();
+        if !binary::may_be_bytes(&interaction)
+            && let Err(failure) = form.check()
+        {
+            return (name, respond::refusal(&failure, &form));
+        }
         let asked = Asked {
-            interaction,
+            interaction: interaction.clone(),
             query,
             head,
         };
-        match self.perform(asked, caller, body, peer).await {
-            Ok((interaction, answer)) => (name, respond::reply(answer, &interaction, form)),
-            Err(failure) => (name, respond::refusal(&failure, form)),
+        let answer = self.perform(asked, caller, body, peer).await;
+        let answer = answer.and_then(|answer| binary::answer(answer, &interaction, &form));
+        match answer {
+            Ok(answer) => (name, respond::reply(answer, &interaction, form).await),
+            Err(failure) => (name, respond::refusal(&failure, &form)),
         }
     }
 
@@ -151,30 +155,26 @@ impl Front {
         caller: Caller,
         body: B,
         peer: Peer,
-    ) -> Result<(Interaction, super::exchange::Answer), Failure> {
+    ) -> Result<Answer, Failure> {
         let Asked {
             interaction,
             mut query,
-            head,
+            mut head,
         } = asked;
         caller.permit(&interaction)?;
-        let is_form = check_content_type(&head, &interaction)?;
-        let mut bytes = body::read(&head.headers, body, self.body).await?;
-        if is_form {
-            let text = std::str::from_utf8(&bytes).map_err(|_not_utf8| not_utf8())?;
-            query.extend(route::pairs(text)?);
-            bytes = Bytes::new();
-        }
+        let content = incoming::check(&head, &interaction)?;
+        let bytes = body::read(&head.headers, body, self.body).await?;
+        let places = (&mut head, &mut query);
+        let bytes = incoming::take(content, bytes, places, &interaction).await?;
         let exchange = Exchange {
-            interaction: interaction.clone(),
             actor: caller.actor(&interaction),
+            interaction,
             query,
             base_url: self.hosts.base_of(&head, peer),
             headers: head.headers,
             body: bytes,
         };
-        let answer = Box::pin(interactions::run(&self.surface, exchange)).await?;
-        Ok((interaction, answer))
+        Box::pin(interactions::run(&self.surface, exchange)).await
     }
 
     /// The caller, unless its rate is used up. Refused ones are counted by address.
@@ -288,34 +288,6 @@ fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-/// True for the form of a POST `_search`; refuses what is neither that nor JSON.
-fn check_content_type(head: &Parts, interaction: &Interaction) -> Result<bool, Failure> {
-    let is_search = matches!(interaction, Interaction::Search { .. });
-    if head.method != Method::POST && head.method != Method::PUT {
-        return Ok(false);
-    }
-    let value = head.headers.get(header::CONTENT_TYPE);
-    let text = value.map(|value| value.to_str().unwrap_or("?"));
-    let kind = text.and_then(|text| text.split(';').next()).map(str::trim);
-    let kind = kind.unwrap_or_default().to_ascii_lowercase();
-    let known = match kind.as_str() {
-        "application/x-www-form-urlencoded" => is_search,
-        "application/fhir+json" | "application/json" | "application/json+fhir" | "" => !is_search,
-        _ => false,
-    };
-    if known || (is_search && kind.is_empty()) {
-        return Ok(is_search);
-    }
-    let text = "the body must be application/fhir+json, or a form for _search";
-    let code = IssueCode::NotSupported;
-    Err(Failure::new(
-        Category::UnsupportedMedia,
-        "E-HTTP-7",
-        code,
-        text,
-    ))
-}
-
 /// Whoever reads the CapabilityStatement without a token.
 fn anybody() -> Caller {
     Caller {
@@ -323,11 +295,6 @@ fn anybody() -> Caller {
         role: super::tokens::Role::Reader,
         is_limited: true,
     }
-}
-
-fn not_utf8() -> Failure {
-    let text = "the form is not UTF-8";
-    Failure::new(Category::Incorrect, "E-HTTP-8", IssueCode::Value, text)
 }
 
 fn nothing_here() -> Failure {
@@ -436,38 +403,6 @@ mod tests {
             &proxied,
             "https://b.example/fhir",
         );
-    }
-
-    #[track_caller]
-    fn check_type(method: &str, content_type: &str, is_search: bool, expected: Result<bool, u16>) {
-        let headers = match content_type {
-            "" => Vec::new(),
-            kind => vec![("content-type", kind)],
-        };
-        let resource_type = "Patient".to_owned();
-        let interaction = match is_search {
-            true => Interaction::Search { resource_type },
-            false => Interaction::Create { resource_type },
-        };
-        let got = check_content_type(&head(method, "/", &headers), &interaction);
-        assert_eq!(got.map_err(|f| f.category.status()), expected);
-    }
-
-    #[test]
-    fn bodies_are_json_or_a_search_form() {
-        check_type(
-            "POST",
-            "application/fhir+json; charset=utf-8",
-            false,
-            Ok(false),
-        );
-        check_type("POST", "", false, Ok(false));
-        check_type("POST", "application/fhir+xml", false, Err(415));
-        check_type("POST", "text/plain", false, Err(415));
-        check_type("POST", "application/x-www-form-urlencoded", false, Err(415));
-        check_type("POST", "application/x-www-form-urlencoded", true, Ok(true));
-        check_type("POST", "application/json", true, Err(415));
-        check_type("GET", "text/plain", true, Ok(false));
     }
 
     #[tokio::test]

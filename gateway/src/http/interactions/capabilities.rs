@@ -31,6 +31,14 @@ const INTERACTIONS: [&str; 7] = [
     "search-type",
 ];
 
+/// What resources come and go as.
+const FORMATS: [&str; 4] = [
+    "application/fhir+json",
+    "application/fhir+xml",
+    "json",
+    "xml",
+];
+
 pub(super) fn answer() -> Answer {
     static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
     let text = TEXT.get_or_init(|| format(&statement()).into_bytes());
@@ -54,10 +62,7 @@ fn statement() -> Json {
         ("software", software),
         ("implementation", implementation),
         ("fhirVersion", "4.0.1".into()),
-        (
-            "format",
-            Json::array(["json".into(), "application/fhir+json".into()]),
-        ),
+        ("format", Json::array(FORMATS.map(Json::from))),
         ("rest", Json::array([rest()])),
     ])
 }
