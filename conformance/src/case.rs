@@ -1,60 +1,117 @@
-//! A case file: steps of requests and expectations, with `${name}` for values kept on the way.
+//! Case files: a theme of one capability, what is given, and its cases. `cases/README.md` tells
+//! the members.
 
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// One case, read from `cases/<capability>/<name>.json`.
+/// One file: small cases of one capability that may share what is given.
+#[derive(Clone, Debug)]
+pub struct Theme {
+    /// Path below the folder of cases, without `.json`.
+    pub file: String,
+    pub capability: String,
+    /// The type that `find` asks when it names none.
+    pub of_type: String,
+    pub given: Vec<Given>,
+    pub cases: Vec<Case>,
+}
+
+/// A resource, or several of one kind, made before the steps.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub name: String,
+    /// How many, when the case asks for more than one: `p` becomes `p0`, `p1`, ...
+    pub times: Option<u64>,
+    /// An object, or its exact text.
+    pub resource: Value,
+}
+
+/// What one case sends and what must come back.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// `<capability>/<name>`
+    /// `file: name`, different for every case.
     pub name: String,
-    /// Claims of the CapabilityStatement, as `statement` spells them, that this case proves.
-    pub proves: Vec<String>,
-    pub steps: Vec<Step>,
+    /// Title of the specification's section.
+    pub section: String,
+    /// Its address.
+    pub spec: String,
+    /// Claims beyond those that its requests name by themselves.
+    pub needs: Vec<String>,
+    /// No member of a CapabilityStatement states it: a clear refusal is not a failure.
+    pub is_optional: bool,
+    pub given: Vec<Given>,
+    pub steps: Vec<Map<String, Value>>,
 }
 
-/// One request and what must come back; the members are described in `cases/README.md`.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub members: Map<String, Value>,
-}
-
-/// Values kept by earlier steps, and `run`, which no other run has.
-pub type Kept = BTreeMap<String, String>;
-
-const STEP_MEMBERS: [&str; 20] = [
+const THEME_MEMBERS: [&str; 8] = [
+    "capability",
+    "section",
+    "spec",
+    "type",
+    "needs",
+    "optional",
+    "given",
+    "cases",
+];
+const CASE_MEMBERS: [&str; 7] = [
+    "name", "section", "spec", "needs", "optional", "given", "steps",
+];
+const STEP_MEMBERS: [&str; 44] = [
     "send",
+    "find",
     "headers",
     "body",
     "text",
     "repeat",
+    "xml",
+    "form",
+    "hex",
+    "gzip",
+    "tag",
     "parallel",
-    "pages",
-    "status",
     "statuses",
+    "eventually",
+    "prefer",
+    "by",
+    "scope",
+    "status",
     "header",
     "no_header",
     "is",
+    "every",
+    "some",
+    "none",
+    "list",
+    "bag",
     "has",
     "absent",
+    "present",
     "count",
-    "ids",
+    "least",
+    "number",
+    "equal",
+    "raw",
+    "no_raw",
     "issue",
     "at",
+    "types",
+    "ids",
+    "ordered",
+    "included",
+    "total",
+    "size",
     "keep",
-    "raw",
 ];
 
-/// All cases below a folder, sorted by name.
-pub fn read_all(folder: &Path) -> Result<Vec<Case>, String> {
-    let mut cases = Vec::new();
-    for capability in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-        for file in entries(&capability)? {
-            cases.push(read(folder, &file)?);
+/// All themes below a folder, sorted by file.
+pub fn read_all(folder: &Path) -> Result<Vec<Theme>, String> {
+    let mut themes = Vec::new();
+    for area in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        for file in entries(&area)? {
+            themes.push(read(folder, &file)?);
         }
     }
-    Ok(cases)
+    Ok(themes)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
@@ -64,70 +121,118 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
-fn read(folder: &Path, file: &Path) -> Result<Case, String> {
+fn read(folder: &Path, file: &Path) -> Result<Theme, String> {
     let name = file.strip_prefix(folder).unwrap_or(file).with_extension("");
     let name = name.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|e| format!("{name}: {e}"))?;
     let value: Value = serde_json::from_str(&text).map_err(|e| format!("{name}: {e}"))?;
-    let list = |key: &str| {
-        let items = value.get(key).and_then(Value::as_array).cloned();
-        items.ok_or_else(|| format!("{name}: `{key}` must be a list"))
-    };
-    let proves = list("proves")?
+    theme(&name, &value).map_err(|problem| format!("{name}: {problem}"))
+}
+
+/// Refuses a member that nothing reads: a misspelt expectation would never fail.
+fn theme(file: &str, value: &Value) -> Result<Theme, String> {
+    let members = value.as_object().ok_or("a theme must be an object")?;
+    known(members, &THEME_MEMBERS, "a theme")?;
+    let cases = members.get("cases").and_then(Value::as_array);
+    let cases: Result<Vec<Case>, String> = cases
+        .ok_or("`cases` must be a list")?
         .iter()
-        .filter_map(|item| item.as_str().map(str::to_owned))
+        .map(|case| read_case(file, members, case))
         .collect();
-    let steps: Result<Vec<Step>, String> = list("steps")?
-        .into_iter()
-        .map(|step| Step::check(&name, step))
+    let cases = cases?;
+    let mut names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair.first() == pair.last()) {
+        return Err(format!("two cases have the name {:?}", twice.first()));
+    }
+    Ok(Theme {
+        file: file.to_owned(),
+        capability: text(members, "capability")?,
+        of_type: text(members, "type").unwrap_or_default(),
+        given: given(members)?,
+        cases,
+    })
+}
+
+fn read_case(file: &str, theme: &Map<String, Value>, case: &Value) -> Result<Case, String> {
+    let members = case.as_object().ok_or("a case must be an object")?;
+    let name = text(members, "name")?;
+    let inherited = |key: &str| text(members, key).or_else(|_missing| text(theme, key));
+    let flag = |from: &Map<String, Value>| from.get("optional") == Some(&Value::Bool(true));
+    let steps = steps(members).map_err(|problem| format!("{name}: {problem}"))?;
+    let needs = [theme, members]
+        .iter()
+        .filter_map(|from| from.get("needs")?.as_array())
+        .flatten()
+        .filter_map(|need| need.as_str().map(str::to_owned))
         .collect();
     Ok(Case {
-        name,
-        proves,
-        steps: steps?,
+        section: inherited("section")?,
+        spec: inherited("spec")?,
+        needs,
+        is_optional: flag(theme) || flag(members),
+        given: given(members)?,
+        steps,
+        name: format!("{file}: {name}"),
     })
 }
 
-impl Step {
-    /// Refuses a member that no step has: a misspelt expectation would never fail.
-    fn check(case: &str, step: Value) -> Result<Step, String> {
-        let Value::Object(members) = step else {
-            return Err(format!("{case}: a step must be an object"));
-        };
-        let unknown = members.keys().find(|k| !STEP_MEMBERS.contains(&k.as_str()));
-        match unknown {
-            Some(unknown) => Err(format!("{case}: a step has no member `{unknown}`")),
-            None if !members.contains_key("send") => Err(format!("{case}: a step needs `send`")),
-            None => Ok(Step { members }),
+/// A case without `steps` is a step itself.
+fn steps(case: &Map<String, Value>) -> Result<Vec<Map<String, Value>>, String> {
+    let steps = match case.get("steps").and_then(Value::as_array) {
+        Some(steps) => {
+            known(case, &CASE_MEMBERS, "a case with steps")?;
+            let objects = steps.iter().map(|step| step.as_object().cloned());
+            let objects: Option<Vec<_>> = objects.collect();
+            objects.ok_or("a step must be an object")?
+        }
+        None => {
+            let own = case.iter();
+            let own = own.filter(|(key, _)| !CASE_MEMBERS.contains(&key.as_str()));
+            vec![
+                own.map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+            ]
+        }
+    };
+    for step in &steps {
+        known(step, &STEP_MEMBERS, "a step")?;
+        if !step.contains_key("send") && !step.contains_key("find") {
+            return Err("a step needs `send` or `find`".to_owned());
         }
     }
+    Ok(steps)
+}
 
-    /// The step with the kept values put in.
-    pub(crate) fn fill(&self, kept: &Kept) -> Map<String, Value> {
-        let pairs = self.members.iter();
-        pairs
-            .map(|(key, value)| (key.clone(), fill(value, kept)))
-            .collect()
+fn known(members: &Map<String, Value>, names: &[&str], what: &str) -> Result<(), String> {
+    match members.keys().find(|key| !names.contains(&key.as_str())) {
+        Some(unknown) => Err(format!("{what} has no member `{unknown}`")),
+        None => Ok(()),
     }
 }
 
-fn fill(value: &Value, kept: &Kept) -> Value {
-    match value {
-        Value::String(text) => Value::String(fill_text(text, kept)),
-        Value::Array(items) => items.iter().map(|item| fill(item, kept)).collect(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, item)| (fill_text(key, kept), fill(item, kept)))
-            .collect::<Map<_, _>>()
-            .into(),
-        other => other.clone(),
-    }
+fn text(members: &Map<String, Value>, key: &str) -> Result<String, String> {
+    let found = members.get(key).and_then(Value::as_str);
+    found
+        .map(str::to_owned)
+        .ok_or(format!("`{key}` must be a text"))
 }
 
-fn fill_text(text: &str, kept: &Kept) -> String {
-    kept.iter().fold(text.to_owned(), |text, (name, value)| {
-        text.replace(&format!("${{{name}}}"), value)
-    })
+fn given(members: &Map<String, Value>) -> Result<Vec<Given>, String> {
+    let rows = members.get("given").and_then(Value::as_array);
+    let mut given = Vec::new();
+    for row in rows.into_iter().flatten() {
+        let row = row.as_object().ok_or("`given` holds objects")?;
+        let times = row.get("times").and_then(Value::as_u64);
+        let named = row.iter().find(|(name, _)| *name != "times");
+        let (name, resource) = named.ok_or("`given` needs a name and a resource")?;
+        given.push(Given {
+            name: name.clone(),
+            times,
+            resource: resource.clone(),
+        });
+    }
+    Ok(given)
 }
 
 #[cfg(test)]
@@ -135,28 +240,42 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn read(case: Value) -> Result<Theme, String> {
+        theme(
+            "f",
+            &json!({"capability": "c", "section": "s", "spec": "u", "cases": [case]}),
+        )
+    }
+
     #[test]
-    fn kept_values_are_put_in_everywhere() {
-        let kept = Kept::from([("run".to_owned(), "r7".to_owned())]);
-        let step = json!({"send": "GET Patient/${run}", "is": {"/${run}": ["${run}", 1]}});
-        let filled = Step::check("c", step).unwrap().fill(&kept);
+    fn a_case_without_steps_is_a_step() {
+        let theme = read(json!({"name": "n", "find": "a=b", "ids": ["x"]})).unwrap();
+        assert_eq!(theme.cases[0].name, "f: n");
         assert_eq!(
-            Value::Object(filled),
-            json!({"send": "GET Patient/r7", "is": {"/r7": ["r7", 1]}})
+            Value::Object(theme.cases[0].steps[0].clone()),
+            json!({"find": "a=b", "ids": ["x"]})
         );
     }
 
     #[test]
     fn misspelt_members_are_refused() {
-        for (step, expected) in [
+        for (case, expected) in [
             (
-                json!({"send": "GET x", "statsu": 200}),
-                "c: a step has no member `statsu`",
+                json!({"name": "n", "send": "GET x", "statsu": 200}),
+                "n: a step has no member `statsu`",
             ),
-            (json!({"status": 200}), "c: a step needs `send`"),
-            (json!("GET x"), "c: a step must be an object"),
+            (
+                json!({"name": "n", "status": 200}),
+                "n: a step needs `send` or `find`",
+            ),
+            (
+                json!({"name": "n", "steps": [], "status": 200}),
+                "n: a case with steps has no member `status`",
+            ),
+            (json!({"send": "GET x"}), "`name` must be a text"),
+            (json!("GET x"), "a case must be an object"),
         ] {
-            assert_eq!(Step::check("c", step).unwrap_err(), expected);
+            assert_eq!(read(case).unwrap_err(), expected);
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Expectations of a step against the reply: each either holds or is told in one line.
 
-use crate::case::Kept;
+use crate::exact;
+use crate::fill::Kept;
+use crate::select::{equals, fits, select};
 use crate::wire::Reply;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Everything that does not hold.
 pub(crate) fn failures(step: &Map<String, Value>, reply: &Reply) -> Vec<String> {
@@ -13,60 +16,46 @@ pub(crate) fn failures(step: &Map<String, Value>, reply: &Reply) -> Vec<String> 
             "status" => status(wanted, reply),
             "header" => each(wanted, |name, value| header(name, value, reply)),
             "no_header" => listed(wanted, |name| !reply.headers.contains_key(name)),
-            "is" => each(wanted, |at, value| is(at, value, &json)),
-            "has" => each(wanted, |at, value| has(at, value, &json)),
-            "absent" => listed(wanted, |at| json.pointer(at).is_none()),
-            "count" => each(wanted, |at, value| count(at, value, &json)),
-            "ids" => ids(wanted, &reply.match_ids()),
+            "raw" => listed(wanted, |part| reply.text().contains(part)),
+            "no_raw" => listed(wanted, |part| !reply.text().contains(part)),
+            "number" => {
+                let tree = exact::parse(&reply.text());
+                each(wanted, |at, text| number(at, text, &tree))
+            }
+            "equal" => equal(wanted, reply),
             "issue" => issue(wanted, &json),
             "at" => located(wanted, &json),
-            "raw" => listed(wanted, |part| reply.text().contains(part)),
-            _ => None,
+            "types" => types(wanted, &json),
+            "absent" => listed(wanted, |at| select(&json, at).is_empty()),
+            "present" => listed(wanted, |at| !select(&json, at).is_empty()),
+            _ => each(wanted, |at, value| {
+                by_path(member, value, &select(&json, at))
+            }),
         };
         failures.extend(failure.map(|failure| format!("{member}: {failure}")));
     }
     failures
 }
 
-/// Puts the step's `keep` aside: a JSON pointer, or `header name`.
+/// Puts the step's `keep` aside: a JSON pointer, `header name` or `link relation`.
 pub(crate) fn keep(step: &Map<String, Value>, reply: &Reply, kept: &mut Kept) {
     let json = reply.json();
-    for (name, from) in step
-        .get("keep")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    let wanted = step.get("keep").and_then(Value::as_object);
+    for (name, from) in wanted.into_iter().flatten() {
         let from = from.as_str().unwrap_or_default();
-        let value = match from.strip_prefix("header ") {
-            Some(header) => reply.header(header).to_owned(),
-            None => match json.pointer(from) {
+        let value = if let Some(header) = from.strip_prefix("header ") {
+            reply.header(header).to_owned()
+        } else if let Some(relation) = from.strip_prefix("link ") {
+            reply.link(relation).unwrap_or_default()
+        } else {
+            match select(&json, from).first() {
                 Some(Value::String(text)) => text.clone(),
                 Some(other) => other.to_string(),
                 None => String::new(),
-            },
+            }
         };
         kept.insert(name.clone(), value);
     }
-}
-
-/// Does the text fit a pattern in which `*` stands for anything?
-pub(crate) fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 fn status(wanted: &Value, reply: &Reply) -> Option<String> {
@@ -75,24 +64,20 @@ fn status(wanted: &Value, reply: &Reply) -> Option<String> {
         Value::Array(any) => any.contains(&found),
         one => *one == found,
     };
-    let shown: String = reply.text().chars().take(400).collect();
-    (!holds).then(|| format!("wanted {wanted}, found {found}: {shown}"))
+    (!holds).then(|| format!("wanted {wanted}, found {found}"))
 }
 
-/// The first pair that does not hold.
+/// The first pair that does not hold. Members that expect nothing have no pairs.
 fn each(wanted: &Value, check: impl Fn(&str, &Value) -> Option<String>) -> Option<String> {
-    let pairs = wanted.as_object().into_iter().flatten();
-    pairs
-        .filter_map(|(key, value)| check(key, value).map(|f| format!("{key}: {f}")))
-        .next()
+    let mut pairs = wanted.as_object().into_iter().flatten();
+    pairs.find_map(|(key, value)| check(key, value).map(|f| format!("{key}: {f}")))
 }
 
 /// The first item that does not hold.
 fn listed(wanted: &Value, holds: impl Fn(&str) -> bool) -> Option<String> {
     let mut items = wanted.as_array().into_iter().flatten();
-    items
-        .find(|item| !item.as_str().is_some_and(&holds))
-        .map(|item| format!("{item} does not hold"))
+    let item = items.find(|item| !item.as_str().is_some_and(&holds))?;
+    Some(format!("{item} does not hold"))
 }
 
 fn header(name: &str, wanted: &Value, reply: &Reply) -> Option<String> {
@@ -101,60 +86,156 @@ fn header(name: &str, wanted: &Value, reply: &Reply) -> Option<String> {
     (!holds).then(|| format!("wanted {wanted}, found {found:?}"))
 }
 
-fn is(at: &str, wanted: &Value, json: &Value) -> Option<String> {
-    let found = json.pointer(at);
-    let holds = match (wanted, found) {
-        (Value::String(pattern), Some(Value::String(text))) => fits(pattern, text),
-        _ => found == Some(wanted),
+fn by_path(member: &str, wanted: &Value, found: &[&Value]) -> Option<String> {
+    let holds = match member {
+        "is" => matches!(found, [one] if equals(wanted, one)),
+        "every" => !found.is_empty() && found.iter().all(|value| equals(wanted, value)),
+        "some" => found.iter().any(|value| equals(wanted, value)),
+        "none" => !found.iter().any(|value| equals(wanted, value)),
+        "list" => same(wanted, found),
+        "bag" => same(&sorted(wanted), &sorted_refs(found)),
+        "has" => found.iter().any(|value| contains(value, wanted)),
+        "count" => wanted.as_u64() == length(found),
+        "least" => wanted.as_u64() <= length(found),
+        _ => return None,
     };
-    (!holds).then(|| format!("wanted {wanted}, found {found:?}"))
+    let shown: Vec<String> = found.iter().take(12).map(|value| brief(value)).collect();
+    (!holds).then(|| format!("wanted {wanted}, found [{}]", shown.join(", ")))
 }
 
-fn has(at: &str, wanted: &Value, json: &Value) -> Option<String> {
-    let found = json.pointer(at).and_then(Value::as_str).unwrap_or_default();
-    let holds = wanted.as_str().is_some_and(|part| found.contains(part));
-    (!holds).then(|| format!("wanted {wanted} within {found:?}"))
+fn same(wanted: &Value, found: &[&Value]) -> bool {
+    let wanted = wanted.as_array().map_or(&[][..], Vec::as_slice);
+    wanted.len() == found.len() && wanted.iter().zip(found).all(|(a, b)| equals(a, b))
 }
 
-fn count(at: &str, wanted: &Value, json: &Value) -> Option<String> {
-    let found = json
-        .pointer(at)
-        .and_then(Value::as_array)
-        .map_or(0, Vec::len);
-    (wanted.as_u64() != u64::try_from(found).ok())
-        .then(|| format!("wanted {wanted}, found {found}"))
+fn sorted(list: &Value) -> Value {
+    let mut items = list.as_array().cloned().unwrap_or_default();
+    items.sort_by_key(Value::to_string);
+    items.into()
 }
 
-fn ids(wanted: &Value, found: &[String]) -> Option<String> {
-    let found: Value = found.iter().cloned().collect();
-    (*wanted != found).then(|| format!("wanted {wanted}, found {found}"))
+fn sorted_refs<'a>(found: &[&'a Value]) -> Vec<&'a Value> {
+    let mut found = found.to_vec();
+    found.sort_by_key(|value| value.to_string());
+    found
 }
 
-/// An OperationOutcome whose issues are whole, one of them with this code.
+fn contains(value: &Value, part: &Value) -> bool {
+    match (value, part) {
+        (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
+        _ => value == part,
+    }
+}
+
+/// Items of the list that was found, or how many values were.
+fn length(found: &[&Value]) -> Option<u64> {
+    let length = match found {
+        [Value::Array(items)] => items.len(),
+        values => values.len(),
+    };
+    u64::try_from(length).ok()
+}
+
+fn brief(value: &Value) -> String {
+    value.to_string().chars().take(200).collect()
+}
+
+fn number(at: &str, wanted: &Value, tree: &Value) -> Option<String> {
+    let found = select(tree, at)
+        .first()
+        .and_then(|value| exact::number(value));
+    (wanted.as_str() != found).then(|| format!("wanted the text {wanted}, found {found:?}"))
+}
+
+/// The same content, numbers to the text; id, version and time of change are the server's.
+fn equal(wanted: &Value, reply: &Reply) -> Option<String> {
+    let text = match wanted {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let wanted = exact::content(exact::parse(&text));
+    let mut found = exact::content(exact::parse(&reply.text()));
+    if wanted.get("meta").is_none() {
+        // Nothing said of it: the tag of the case may be there.
+        found
+            .as_object_mut()
+            .and_then(|members| members.remove("meta"));
+    }
+    let difference = first_difference("", &wanted, &found)?;
+    Some(difference.replace("\\u0001", ""))
+}
+
+fn first_difference(at: &str, wanted: &Value, found: &Value) -> Option<String> {
+    match (wanted, found) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let mut names = names.into_iter();
+            names.find_map(|name| {
+                let pair = (a.get(name), b.get(name));
+                let (a, b) = (
+                    pair.0.unwrap_or(&Value::Null),
+                    pair.1.unwrap_or(&Value::Null),
+                );
+                first_difference(&format!("{at}/{name}"), a, b)
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let mut pairs = a.iter().zip(b).enumerate();
+            pairs.find_map(|(n, (a, b))| first_difference(&format!("{at}/{n}"), a, b))
+        }
+        _ => (wanted != found)
+            .then(|| format!("{at}: sent {}, came back {}", brief(wanted), brief(found))),
+    }
+}
+
+/// An OperationOutcome with an error, one of its issues with this code; `*` takes any.
 fn issue(wanted: &Value, json: &Value) -> Option<String> {
+    let issues = json.get("issue").and_then(Value::as_array);
+    let issues = issues.map_or(&[][..], Vec::as_slice);
     let text = |issue: &Value, key: &str| {
         let text = issue.get(key).and_then(Value::as_str);
-        text.is_some_and(|text| !text.is_empty())
+        text.unwrap_or_default().to_owned()
     };
-    let issues = json.get("issue").and_then(Value::as_array);
-    let issues = issues.map_or(&[][..], |list| list);
-    let is_outcome = json.get("resourceType") == Some(&Value::from("OperationOutcome"))
+    let is_whole = json
+        .get("resourceType")
+        .is_some_and(|kind| kind == "OperationOutcome")
         && issues
             .iter()
-            .all(|i| text(i, "severity") && text(i, "code") && text(i, "diagnostics"));
-    let holds = is_outcome && issues.iter().any(|i| i.get("code") == Some(wanted));
-    (!holds).then(|| format!("wanted an OperationOutcome with {wanted}, found {issues:?}"))
+            .all(|i| !text(i, "severity").is_empty() && !text(i, "code").is_empty());
+    let codes = match wanted {
+        Value::Array(any) => any.clone(),
+        one => vec![one.clone()],
+    };
+    let is_wanted = |issue: &Value| {
+        let code = Value::from(text(issue, "code"));
+        codes.iter().any(|wanted| equals(wanted, &code))
+    };
+    let holds = is_whole && issues.iter().any(is_wanted);
+    let shown: Vec<String> = issues.iter().map(brief).collect();
+    (!holds).then(|| format!("wanted an OperationOutcome with {wanted}, found {shown:?}"))
 }
 
 /// One of the issues names this element.
 fn located(wanted: &Value, json: &Value) -> Option<String> {
-    let issues = json.get("issue").and_then(Value::as_array);
-    let expressions: Vec<&Value> = issues
+    let mut found = select(json, "/issue/*/expression/*");
+    found.extend(select(json, "/issue/*/location/*"));
+    let holds = found.iter().any(|expression| equals(wanted, expression));
+    (!holds).then(|| format!("wanted {wanted}, found {found:?}"))
+}
+
+/// How many entries of each type the Bundle holds.
+fn types(wanted: &Value, json: &Value) -> Option<String> {
+    let mut found: BTreeMap<&str, u64> = BTreeMap::new();
+    for of_type in select(json, "/entry/*/resource/resourceType") {
+        *found
+            .entry(of_type.as_str().unwrap_or_default())
+            .or_default() += 1;
+    }
+    let pairs = found
         .into_iter()
-        .flatten()
-        .filter_map(|issue| issue.pointer("/expression/0"))
-        .collect();
-    (!expressions.contains(&wanted)).then(|| format!("wanted {wanted}, found {expressions:?}"))
+        .map(|(name, count)| (name.to_owned(), count.into()));
+    let found = Value::Object(pairs.collect());
+    (*wanted != found).then(|| format!("wanted {wanted}, found {found}"))
 }
 
 #[cfg(test)]
@@ -162,52 +243,55 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn patterns() {
-        for (pattern, text, expected) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("a*", "ab", true),
-            (
-                "*/Patient/*/_history/1",
-                "http://h/Patient/7/_history/1",
-                true,
-            ),
-            (
-                "*/Patient/*/_history/1",
-                "http://h/Patient/7/_history/2",
-                false,
-            ),
-            ("*", "", true),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(fits(pattern, text), expected, "{pattern} on {text}");
-        }
-    }
-
-    #[test]
-    fn each_expectation_can_fail() {
-        let reply = Reply {
+    fn reply() -> Reply {
+        Reply {
             status: 404,
             headers: http::HeaderMap::from_iter([(
                 http::header::ETAG,
                 http::HeaderValue::from_static("W/\"1\""),
             )]),
-            body: r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error",
-                "code":"not-found","diagnostics":"E-1: x","expression":["A.b"]}]}"#
+            body: r#"{"resourceType":"OperationOutcome","id":"x","issue":[{"severity":"error",
+                "code":"not-found","diagnostics":"E-1: x","expression":["A.b"]}],
+                "n":1.00,"entry":[{"resource":{"resourceType":"A"}},{"resource":{"resourceType":"A"}}]}"#
                 .into(),
-        };
+        }
+    }
+
+    #[test]
+    fn each_expectation_can_fail() {
         let good = json!({"status": 404, "header": {"etag": "W/*"}, "no_header": ["location"],
             "is": {"/issue/0/code": "not-found"}, "has": {"/issue/0/diagnostics": "x"},
-            "absent": ["/entry"], "count": {"/issue": 1}, "ids": [], "issue": "not-found",
-            "at": "A.b", "raw": ["E-1"]});
+            "absent": ["/entry/7"], "present": ["/entry"], "count": {"/issue": 1}, "least": {"/issue": 1},
+            "issue": "not-*", "at": "A.b", "raw": ["E-1"], "no_raw": ["E-2"], "number": {"/n": "1.00"},
+            "types": {"A": 2}, "every": {"/entry/*/resource/resourceType": "A"},
+            "some": {"/entry/*/resource/resourceType": "A"}, "none": {"/entry/*/resource/resourceType": "B"},
+            "list": {"/issue/*/code": ["not-found"]}, "bag": {"/issue/*/severity": ["error"]}});
         let bad = json!({"status": [200, 201], "header": {"etag": "1"}, "no_header": ["etag"],
             "is": {"/issue/0/code": 7}, "has": {"/issue/0/diagnostics": "y"},
-            "absent": ["/issue"], "count": {"/issue": 2}, "ids": ["a"], "issue": "deleted",
-            "at": "A.c", "raw": ["E-2"]});
+            "absent": ["/issue"], "present": ["/x"], "count": {"/issue": 2}, "least": {"/issue": 2},
+            "issue": "deleted", "at": "A.c", "raw": ["E-2"], "no_raw": ["E-1"], "number": {"/n": "1.0"},
+            "types": {"A": 1}, "every": {"/entry/*/resource/resourceType": "B"},
+            "some": {"/entry/*/resource/resourceType": "B"}, "none": {"/entry/*/resource/resourceType": "A"},
+            "list": {"/issue/*/code": []}, "bag": {"/issue/*/severity": ["warning"]}});
         let members = good.as_object().unwrap();
-        assert_eq!(failures(members, &reply), Vec::<String>::new());
+        assert_eq!(failures(members, &reply()), Vec::<String>::new());
         let members = bad.as_object().unwrap();
-        assert_eq!(failures(members, &reply).len(), members.len());
+        assert_eq!(failures(members, &reply()).len(), members.len());
+    }
+
+    #[test]
+    fn equal_means_the_text_of_numbers_too() {
+        let answer = |body: &'static str| Reply {
+            body: body.into(),
+            ..reply()
+        };
+        let sent = Value::from(r#"{"resourceType":"A","v":1.00}"#);
+        let same = answer(r#"{"v":1.00,"id":"7","meta":{"versionId":"1"},"resourceType":"A"}"#);
+        assert_eq!(equal(&sent, &same), None);
+        let other = answer(r#"{"resourceType":"A","v":1.0}"#);
+        assert_eq!(
+            equal(&sent, &other).unwrap(),
+            "/v: sent \"1.00\", came back \"1.0\""
+        );
     }
 }

@@ -1,207 +1,262 @@
-//! Runs cases against a server, each with a `${run}` of its own so that none sees another's data.
+//! Runs themes against a server, one after the other, each with a `${run}` of its own so that none
+//! sees another's data, nor that of strangers on the same server.
 
-use crate::case::{Case, Kept};
+use crate::body::request;
+use crate::case::{Case, Theme};
+use crate::claims::Claims;
 use crate::expect;
+use crate::fill::fill_members;
+use crate::found::find;
+use crate::needs;
 use crate::wire::{Reply, Sent, Server};
+use crate::world::{Exchange, World};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
+use std::time::{Duration, Instant};
 
 /// What became of one case.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     pub case: String,
-    pub proves: Vec<String>,
-    /// Empty when the case holds.
-    pub failures: Vec<String>,
+    pub capability: String,
+    pub section: String,
+    pub spec: String,
+    /// The claims that the case uses.
+    pub needs: BTreeSet<String>,
+    pub outcome: Outcome,
+    pub took: Duration,
+    /// What was said, when the case failed.
+    pub said: Vec<Exchange>,
 }
 
-/// Pages followed at most: a server that never stops offering a next one fails.
-const PAGES_MAX: usize = 200;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Passed,
+    /// What does not hold, a line each.
+    Failed(Vec<String>),
+    /// The server does not claim these.
+    NotClaimed(Vec<String>),
+    /// No statement can claim it, and the server refuses it clearly.
+    Declined(String),
+}
 
-/// Runs every case against the server at `base` (`http://host:port/fhir`), one after the other.
-pub async fn run(base: &str, token: Option<&str>, cases: &[Case]) -> Vec<Verdict> {
-    let server = Server {
-        base: base.trim_end_matches('/').to_owned(),
-        token: token.map(str::to_owned),
-    };
-    let site = std::collections::hash_map::RandomState::new();
-    let site = site.build_hasher().finish();
-    let mut verdicts = Vec::new();
-    for (number, case) in cases.iter().enumerate() {
-        let run = format!("{site:x}-{number}");
-        verdicts.push(Verdict {
-            case: case.name.clone(),
-            proves: case.proves.clone(),
-            failures: run_case(&server, case, run).await,
+/// A server under test.
+#[derive(Debug)]
+pub struct Runner {
+    server: Server,
+    pub claims: Claims,
+    /// In every `${run}` of this runner and no other.
+    site: String,
+    /// Leaves on the server what the cases made.
+    pub keeps_data: bool,
+}
+
+impl Runner {
+    /// Asks the server who it is and what it claims.
+    pub async fn new(base: &str, token: Option<&str>) -> Result<Runner, String> {
+        let server = Server::new(base, token);
+        let reply = server.get("metadata").await?;
+        let statement = reply.json();
+        let is_statement = statement.get("resourceType") == Some(&"CapabilityStatement".into());
+        if reply.status != 200 || !is_statement {
+            let status = reply.status;
+            return Err(format!(
+                "GET {}/metadata: no CapabilityStatement ({status})",
+                server.base
+            ));
+        }
+        let site = std::collections::hash_map::RandomState::new();
+        Ok(Runner {
+            server,
+            claims: Claims::read(&statement),
+            site: format!("{:x}", site.build_hasher().finish()),
+            keeps_data: false,
+        })
+    }
+
+    /// All cases of a theme, in order. `number` differs for every theme.
+    pub async fn run(&self, theme: &Theme, number: usize) -> Vec<Verdict> {
+        let run = format!("{}-{number}", self.site);
+        let mut world = World::new(&self.server, &run);
+        let claimed = theme.given.iter().all(|given| {
+            let need = format!("{}.create", needs::type_of(&given.resource));
+            self.claims.hold(&need)
         });
+        let mut given = Ok(());
+        if claimed && theme.cases.iter().any(|case| case.given.is_empty()) {
+            given = Box::pin(world.give(&theme.given)).await;
+        }
+        let mut verdicts = Vec::new();
+        for (number, case) in theme.cases.iter().enumerate() {
+            let begun = Instant::now();
+            let mut of_case = match case.given.is_empty() {
+                true => world.of_case(&format!("{run}-{number}")),
+                false => World::new(&self.server, &format!("{run}-{number}")),
+            };
+            let needs = needs::of_case(theme, case);
+            let outcome = match &given {
+                Err(problem) if case.given.is_empty() => Outcome::Failed(vec![problem.clone()]),
+                _ => Box::pin(self.outcome(&mut of_case, theme, case, &needs)).await,
+            };
+            let is_failed = matches!(outcome, Outcome::Failed(_));
+            let said = std::mem::take(&mut of_case.said);
+            verdicts.push(Verdict {
+                case: case.name.clone(),
+                capability: theme.capability.clone(),
+                section: case.section.clone(),
+                spec: case.spec.clone(),
+                needs,
+                outcome,
+                took: begun.elapsed(),
+                said: if is_failed { said } else { Vec::new() },
+            });
+            self.clean_up(&of_case).await;
+        }
+        self.clean_up(&world).await;
+        verdicts
     }
-    verdicts
-}
 
-/// The CapabilityStatement of the server at `base`.
-pub async fn metadata(base: &str, token: Option<&str>) -> Result<Value, String> {
-    let server = Server {
-        base: base.trim_end_matches('/').to_owned(),
-        token: token.map(str::to_owned),
-    };
-    Ok(server.send(&get("metadata")).await?.json())
-}
-
-async fn run_case(server: &Server, case: &Case, run: String) -> Vec<String> {
-    let mut kept = Kept::from([
-        ("run".to_owned(), run),
-        ("base".to_owned(), server.base.clone()),
-    ]);
-    let mut failures = Vec::new();
-    for (number, step) in case.steps.iter().enumerate() {
-        let step = step.fill(&kept);
-        let shown = step.get("send").and_then(Value::as_str).unwrap_or_default();
-        let found = match run_step(server, &step, &mut kept).await {
-            Ok(found) => found,
-            Err(failure) => vec![failure],
-        };
-        let place = format!("step {} ({shown})", number + 1);
-        failures.extend(found.into_iter().map(|f| format!("{place}: {f}")));
+    async fn clean_up(&self, world: &World) {
+        if !self.keeps_data {
+            world.clean_up().await;
+        }
     }
-    failures
+
+    async fn outcome(
+        &self,
+        world: &mut World,
+        theme: &Theme,
+        case: &Case,
+        needs: &BTreeSet<String>,
+    ) -> Outcome {
+        let missing: Vec<String> = needs
+            .iter()
+            .filter(|n| !self.claims.hold(n))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            return Outcome::NotClaimed(missing);
+        }
+        if let Err(problem) = world.give(&case.given).await {
+            return Outcome::Failed(vec![problem]);
+        }
+        let mut failures = Vec::new();
+        for (number, step) in case.steps.iter().enumerate() {
+            let (reply, found) = match run_step(world, step, &theme.of_type).await {
+                Ok((reply, found)) => (reply, found),
+                Err(failure) => (None, vec![failure]),
+            };
+            if found.is_empty() {
+                continue;
+            }
+            if let Some(reason) = reply
+                .as_ref()
+                .and_then(refusal)
+                .filter(|_| case.is_optional)
+            {
+                return Outcome::Declined(reason);
+            }
+            let place = match case.steps.len() {
+                1 => String::new(),
+                _ => format!("step {} ({}): ", number + 1, shown(step)),
+            };
+            failures.extend(found.into_iter().map(|f| format!("{place}{f}")));
+            // What follows builds on what came before.
+            break;
+        }
+        match failures.is_empty() {
+            true => Outcome::Passed,
+            false => Outcome::Failed(failures),
+        }
+    }
 }
 
+fn shown(step: &Map<String, Value>) -> String {
+    let text = step
+        .get("send")
+        .or(step.get("find"))
+        .and_then(Value::as_str);
+    text.unwrap_or_default().chars().take(120).collect()
+}
+
+/// A clear refusal: a client error with an OperationOutcome, or 501.
+fn refusal(reply: &Reply) -> Option<String> {
+    let json = reply.json();
+    let is_outcome = json.get("resourceType") == Some(&"OperationOutcome".into());
+    let is_refusal = [400, 403, 404, 405, 406, 415, 422].contains(&reply.status) && is_outcome;
+    let words = json.pointer("/issue/0/diagnostics").and_then(Value::as_str);
+    (is_refusal || reply.status == 501)
+        .then(|| format!("answered {}: {}", reply.status, words.unwrap_or("no words")))
+}
+
+/// The reply, where the step has a single one, and what does not hold.
 async fn run_step(
-    server: &Server,
+    world: &mut World,
     step: &Map<String, Value>,
-    kept: &mut Kept,
-) -> Result<Vec<String>, String> {
-    let sent = request(step)?;
+    of_type: &str,
+) -> Result<(Option<Reply>, Vec<String>), String> {
+    let step = fill_members(step, &world.kept);
+    let patience = step.get("eventually").and_then(Value::as_u64).unwrap_or(0);
+    let until = Instant::now() + Duration::from_secs(patience);
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let (reply, failures) = once(world, &step, of_type).await?;
+        if failures.is_empty() || Instant::now() >= until {
+            if let Some(reply) = &reply {
+                expect::keep(&step, reply, &mut world.kept);
+            }
+            return Ok((reply, failures));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+async fn once(
+    world: &mut World,
+    step: &Map<String, Value>,
+    of_type: &str,
+) -> Result<(Option<Reply>, Vec<String>), String> {
+    if step.contains_key("find") {
+        let (reply, failures) = find(world, step, of_type).await?;
+        return Ok((Some(reply), failures));
+    }
+    let sent = request(step, &world.tag)?;
     if let Some(count) = step.get("parallel").and_then(Value::as_u64) {
         let wanted = step.get("statuses").cloned().unwrap_or_default();
-        return parallel(server, &sent, count, &wanted).await;
+        return Ok((None, parallel(world, &sent, count, &wanted).await?));
     }
-    let reply = server.send(&sent).await?;
-    let mut failures = expect::failures(step, &reply);
-    if let Some(wanted) = step.get("pages") {
-        failures.extend(pages(server, reply.clone(), wanted).await?);
-    }
-    expect::keep(step, &reply, kept);
-    Ok(failures)
-}
-
-fn request(step: &Map<String, Value>) -> Result<Sent, String> {
-    let send = step.get("send").and_then(Value::as_str).unwrap_or_default();
-    let (method, target) = send.split_once(' ').unwrap_or((send, ""));
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let pairs = step.get("headers").and_then(Value::as_object);
-    let mut headers: Vec<(String, String)> = pairs
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
-        .collect();
-    let body = match (step.get("body"), step.get("text"), step.get("repeat")) {
-        (Some(json), _, _) => json.to_string(),
-        (_, Some(plain), _) => text(plain).ok_or("`text` must be a text")?,
-        (_, _, Some(repeat)) => repeated(repeat).ok_or("`repeat` is [text, times, text...]")?,
-        _ => String::new(),
-    };
-    let is_typed = headers.iter().any(|(name, _)| name == "content-type");
-    if !body.is_empty() && !is_typed {
-        headers.push((
-            "content-type".to_owned(),
-            "application/fhir+json".to_owned(),
-        ));
-    }
-    Ok(Sent {
-        method: method.to_owned(),
-        target: target.to_owned(),
-        headers,
-        body: body.into(),
-    })
-}
-
-/// `["[", 100000, "]", 100000]`: each text so many times.
-fn repeated(repeat: &Value) -> Option<String> {
-    let mut body = String::new();
-    for pair in repeat.as_array()?.chunks(2) {
-        let [text, times] = pair else { return None };
-        body.push_str(
-            &text
-                .as_str()?
-                .repeat(usize::try_from(times.as_u64()?).ok()?),
-        );
-    }
-    Some(body)
+    let reply = world.send(&sent).await?;
+    let failures = expect::failures(step, &reply);
+    Ok((Some(reply), failures))
 }
 
 /// Sends one request many times at once; the statuses must come up as often as wanted.
 async fn parallel(
-    server: &Server,
+    world: &mut World,
     sent: &Sent,
     count: u64,
     wanted: &Value,
 ) -> Result<Vec<String>, String> {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..count {
-        let (server, sent) = (server.clone(), sent.clone());
+        let (server, sent) = (world.server.clone(), sent.clone());
         tasks.spawn(async move { server.send(&sent).await });
     }
     let mut found: BTreeMap<String, u64> = BTreeMap::new();
     for reply in tasks.join_all().await {
-        *found.entry(reply?.status.to_string()).or_default() += 1;
+        let reply = reply?;
+        *found.entry(reply.status.to_string()).or_default() += 1;
+        world.remember(sent, &reply);
     }
-    let found: Value = found
+    let found = found
         .into_iter()
-        .map(|(k, v)| (k, v.into()))
-        .collect::<Map<_, _>>()
-        .into();
-    Ok((found != *wanted)
+        .map(|(status, times)| (status, times.into()));
+    let found = Value::Object(found.collect());
+    let differs = found != *wanted;
+    Ok(differs
         .then(|| format!("wanted {wanted}, found {found}"))
         .into_iter()
         .collect())
-}
-
-/// Follows `next` to the end: no page above the size, none empty, each id exactly once, the same
-/// total on all, and the ids in this order when they are `ordered`.
-async fn pages(server: &Server, first: Reply, wanted: &Value) -> Result<Vec<String>, String> {
-    let size = wanted
-        .get("size")
-        .and_then(Value::as_u64)
-        .unwrap_or(u64::MAX);
-    let mut failures = Vec::new();
-    let mut ids = Vec::new();
-    let total = first.json().get("total").cloned();
-    let mut page = first;
-    for number in 1.. {
-        let found = page.match_ids();
-        if found.is_empty() || u64::try_from(found.len()).is_ok_and(|n| n > size) {
-            failures.push(format!("page {number} has {} matches", found.len()));
-        }
-        if page.json().get("total").cloned() != total {
-            failures.push(format!("page {number} tells another total"));
-        }
-        ids.extend(found);
-        let Some(next) = page.link("next") else { break };
-        if number > PAGES_MAX {
-            return Err("there is always a next page".to_owned());
-        }
-        page = server.send(&get(&next)).await?;
-        if page.status != 200 {
-            return Err(format!("page {} is answered {}", number + 1, page.status));
-        }
-    }
-    if wanted.get("ordered") != Some(&Value::Bool(true)) {
-        ids.sort();
-    }
-    let ids: Value = ids.into();
-    if wanted.get("ids").is_some_and(|wanted| *wanted != ids) {
-        failures.push(format!("the pages hold {ids}"));
-    }
-    Ok(failures)
-}
-
-fn get(target: &str) -> Sent {
-    Sent {
-        method: "GET".to_owned(),
-        target: target.to_owned(),
-        headers: Vec::new(),
-        body: bytes::Bytes::new(),
-    }
 }

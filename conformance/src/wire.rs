@@ -1,9 +1,12 @@
-//! A plain HTTP client with one connection for each request, as a stranger may use.
+//! A plain HTTP client, as a stranger may use: http and https, a bearer token, patience with 429.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -12,10 +15,11 @@ use std::time::Duration;
 pub(crate) struct Server {
     /// `http://host:port/fhir`, without slash at its end.
     pub(crate) base: String,
-    pub(crate) token: Option<String>,
+    token: Option<String>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) method: String,
     /// Below the base, or a whole URL that the server gave.
@@ -33,41 +37,48 @@ pub(crate) struct Reply {
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often an answer of 429 is waited out, as its Retry-After asks.
+/// How often an answer of 429 is waited out, a second each.
 const PATIENCE: usize = 30;
 
 impl Server {
+    pub(crate) fn new(base: &str, token: Option<&str>) -> Server {
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .build();
+        Server {
+            base: base.trim_end_matches('/').to_owned(),
+            token: token.map(str::to_owned),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        }
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Result<Reply, String> {
+        let sent = Sent {
+            method: "GET".to_owned(),
+            target: target.to_owned(),
+            headers: vec![("accept".to_owned(), "application/fhir+json".to_owned())],
+            body: Bytes::new(),
+        };
+        self.send(&sent).await
+    }
+
     pub(crate) async fn send(&self, sent: &Sent) -> Result<Reply, String> {
         for _ in 0..PATIENCE {
             let once = tokio::time::timeout(ANSWER_TIMEOUT, self.once(sent)).await;
-            let reply = once.map_err(|_elapsed| "no answer in time".to_owned())??;
+            let reply = once.map_err(|_elapsed| "no answer within 60 s".to_owned())??;
             if reply.status != 429 {
                 return Ok(reply);
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        Err("still 429 after waiting as asked".to_owned())
+        Err("still 429 after waiting half a minute".to_owned())
     }
 
     async fn once(&self, sent: &Sent) -> Result<Reply, String> {
-        let url = match sent.target.strip_prefix("http://") {
-            Some(_) => sent.target.clone(),
-            None => join(&self.base, &sent.target),
-        };
-        let rest = url
-            .strip_prefix("http://")
-            .ok_or("only http:// is spoken")?;
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let stream = tokio::net::TcpStream::connect(host).await.map_err(text)?;
-        let io = TokioIo::new(stream);
-        let (mut sender, driver) = hyper::client::conn::http1::handshake(io)
-            .await
-            .map_err(text)?;
-        let driver = tokio::spawn(driver);
-        let mut request = Request::builder()
-            .method(sent.method.as_str())
-            .uri(format!("/{path}"))
-            .header("host", host);
+        let url = encoded(&join(&self.base, &sent.target));
+        let mut request = Request::builder().method(sent.method.as_str()).uri(url);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -75,12 +86,11 @@ impl Server {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(sent.body.clone())).map_err(text)?;
-        let response = sender.send_request(request).await.map_err(text)?;
+        let response = self.client.request(request).await.map_err(cause)?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX);
         #[allow(clippy::disallowed_methods)] // capped on the line above
         let body = body.collect().await.map_err(text)?.to_bytes();
-        driver.abort();
         Ok(Reply {
             status: head.status.as_u16(),
             headers: head.headers,
@@ -89,24 +99,47 @@ impl Server {
     }
 }
 
-/// `Patient/1` below the base; an empty target, or one that is only a query, is the base itself.
+/// `Patient/1` below the base; an empty target, or one that is only a query, is the base itself; a
+/// target with a slash before it is below the host.
 fn join(base: &str, target: &str) -> String {
-    let base = base.trim_end_matches('/');
     match target.chars().next() {
+        _ if target.starts_with("http://") || target.starts_with("https://") => target.to_owned(),
         None | Some('?') => format!("{base}{target}"),
-        Some('/') => match base
-            .strip_prefix("http://")
-            .and_then(|b| b.split('/').next())
-        {
-            Some(host) => format!("http://{host}{target}"),
-            None => target.to_owned(),
-        },
+        Some('/') => {
+            let mut parts = base.splitn(4, '/');
+            let origin: Vec<&str> = parts.by_ref().take(3).collect();
+            format!("{}{target}", origin.join("/"))
+        }
         Some(_) => format!("{base}/{target}"),
     }
 }
 
+/// What no URL may hold as it stands; `%` is left to those who wrote it.
+fn encoded(url: &str) -> String {
+    let mut encoded = String::new();
+    for c in url.chars() {
+        if c.is_ascii_graphic() && !"\"<>\\^`{}|".contains(c) {
+            encoded.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    encoded
+}
+
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+/// The reason below the client's own words.
+fn cause(error: hyper_util::client::legacy::Error) -> String {
+    match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 impl Reply {
@@ -114,8 +147,20 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
+    /// XML without the white space between its tags, so that all servers' look alike.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        if !self.header("content-type").contains("xml") {
+            return text;
+        }
+        let parts: Vec<&str> = text
+            .split('>')
+            .map(|part| match part.trim_start() {
+                trimmed if trimmed.starts_with('<') || trimmed.is_empty() => trimmed,
+                _ => part,
+            })
+            .collect();
+        parts.join(">").replace(" />", "/>")
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -126,28 +171,22 @@ impl Reply {
     /// The URL of a Bundle's link.
     pub(crate) fn link(&self, relation: &str) -> Option<String> {
         let json = self.json();
-        let links = json.get("link")?.as_array()?;
-        let link = links
-            .iter()
-            .find(|link| link.get("relation").and_then(Value::as_str) == Some(relation));
+        let mut links = json.get("link")?.as_array()?.iter();
+        let link = links.find(|link| link.get("relation").is_some_and(|r| r == relation));
         Some(link?.get("url")?.as_str()?.to_owned())
     }
 
-    /// Ids of a Bundle's matches, in order.
-    pub(crate) fn match_ids(&self) -> Vec<String> {
+    /// Ids of a Bundle's entries with this search mode, in order; without a mode it is a match.
+    pub(crate) fn ids(&self, wanted: &str) -> Vec<String> {
         let json = self.json();
         let entries = json.get("entry").and_then(Value::as_array);
-        let is_match = |entry: &&Value| {
+        let is_wanted = |entry: &&Value| {
             let mode = entry.pointer("/search/mode").and_then(Value::as_str);
-            mode.is_none_or(|mode| mode == "match")
+            mode.unwrap_or("match") == wanted
         };
         let id = |entry: &Value| Some(entry.pointer("/resource/id")?.as_str()?.to_owned());
-        entries
-            .into_iter()
-            .flatten()
-            .filter(is_match)
-            .filter_map(id)
-            .collect()
+        let entries = entries.into_iter().flatten();
+        entries.filter(is_wanted).filter_map(id).collect()
     }
 }
 
@@ -162,8 +201,23 @@ mod tests {
             ("", "http://h:1/fhir"),
             ("?a=b", "http://h:1/fhir?a=b"),
             ("/livez", "http://h:1/livez"),
+            ("http://o/x", "http://o/x"),
         ] {
-            assert_eq!(join("http://h:1/fhir/", target), expected);
+            assert_eq!(join("http://h:1/fhir", target), expected);
         }
+        assert_eq!(encoded("a?b=c|d é%2C"), "a?b=c%7Cd%20%C3%A9%2C");
+    }
+
+    #[test]
+    fn xml_is_shown_on_one_line() {
+        let reply = Reply {
+            status: 200,
+            headers: HeaderMap::from_iter([(
+                http::header::CONTENT_TYPE,
+                http::HeaderValue::from_static("application/fhir+xml"),
+            )]),
+            body: "<a>\n  <b value=\"x  > y\" />\n</a>\n".into(),
+        };
+        assert_eq!(reply.text(), "<a><b value=\"x  > y\"/></a>");
     }
 }
