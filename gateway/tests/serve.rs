@@ -422,8 +422,8 @@ fn odd_paths_names_and_methods_are_refused() {
     let mut stream = site.connect();
     stream.write_all(foreign.as_bytes()).unwrap();
     assert_eq!(read_answer(stream).status, 403);
-    let xml = "GET /fhir/Patient HTTP/1.1\r\nAccept: application/fhir+xml";
-    assert_eq!(site.ask(xml, b"").status, 406);
+    let table = "GET /fhir/Patient HTTP/1.1\r\nAccept: text/csv";
+    assert_eq!(site.ask(table, b"").status, 406);
 }
 
 #[test]
