@@ -1,7 +1,7 @@
 //! `fhir-sdk-client BASE [TOKEN]`: the EMR client once more, with somebody else's typed models and
 //! HTTP: a stranger's proof that the gateway speaks plain FHIR. Concrete types only: the enum of
-//! all resources would take minutes to compile. Its ready-made calls ask for FHIR 4.3 (R4B), which
-//! an R4 server answers 406, so requests are made by `send_custom_request` with headers of their own.
+//! all resources would take minutes to compile. Its ready-made calls say FHIR 4.3 (R4B);
+//! these say R4, so requests are made by `send_custom_request` with headers of their own.
 #![allow(clippy::print_stdout)] // it shows what it does
 
 use fhir_sdk::client::{Client, RequestSettings};
