@@ -218,7 +218,7 @@ impl<'a> Decoder<'a> {
                 })
             }
             Kind::Reference => self.link()?,
-            Kind::Unsupported => return None,
+            Kind::Composite | Kind::Unsupported => return None,
         })
     }
 

@@ -1,9 +1,9 @@
 //! One criterion of a query: a parameter, its modifier, and the values of which one must match.
 
-use super::Zone;
+use super::asking::{Asking, Code};
 use super::definitions::{Kind, Parameter, is_resource_type};
 use super::kinds::date::DateTest;
-use super::kinds::escape::split;
+use super::kinds::escape::{split, unescape};
 use super::kinds::quantity::QuantityTest;
 use super::kinds::reference::ReferenceTest;
 use super::kinds::string::StringTest;
@@ -13,8 +13,9 @@ use super::terms::{Sink, posts_presence};
 use super::values::{SearchValues, Value};
 use crate::model::{Issue, IssueCode};
 
+/// Decided by the values of one parameter of one resource.
 #[derive(Clone, Debug)]
-pub(super) struct Criterion {
+pub struct Criterion {
     parameter: &'static Parameter,
     index: u16,
     test: Test,
@@ -27,6 +28,8 @@ enum Test {
     AnyOf(Vec<ValueTest>),
     /// `:not`
     NoneOf(Vec<ValueTest>),
+    /// Some value passes none of these: `ne` of filters.
+    SomeOther(Vec<ValueTest>),
 }
 
 #[derive(Clone, Debug)]
@@ -50,10 +53,10 @@ pub(super) struct Asked<'a> {
 /// A list of more values is refused.
 const VALUES_MAX: usize = 1000;
 /// A group of more terms is not worth looking up: presence, or the whole type, serves instead.
-const GROUP_TERMS_MAX: usize = 160;
+pub(super) const GROUP_TERMS_MAX: usize = 160;
 
 impl Criterion {
-    pub(super) fn parse(asked: &Asked, zone: &Zone) -> Result<Criterion, Issue> {
+    pub(super) fn parse(asked: &Asked, asking: &Asking) -> Result<Criterion, Issue> {
         let test = if asked.modifier == "missing" {
             Test::Missing(match asked.value {
                 "true" => true,
@@ -61,9 +64,10 @@ impl Criterion {
                 _ => return Err(bad_value(asked, ":missing takes true or false")),
             })
         } else {
-            let tests = value_tests(asked, zone)?;
+            let tests = value_tests(asked, asking)?;
             match asked.modifier {
-                "not" => Test::NoneOf(tests),
+                "not" | "not-in" => Test::NoneOf(tests),
+                "~ne" => Test::SomeOther(tests),
                 _ => Test::AnyOf(tests),
             }
         };
@@ -74,8 +78,19 @@ impl Criterion {
         })
     }
 
+    /// Refers to `Type/id`.
+    pub(super) fn refers(parameter: &'static Parameter, index: u16, target: String) -> Criterion {
+        let test = ReferenceTest::Local(vec![target]);
+        Criterion {
+            parameter,
+            index,
+            test: Test::AnyOf(vec![ValueTest::Reference(test)]),
+        }
+    }
+
     pub(super) fn localize(&mut self, base: &str) {
-        let (Test::AnyOf(tests) | Test::NoneOf(tests)) = &mut self.test else {
+        let (Test::AnyOf(tests) | Test::NoneOf(tests) | Test::SomeOther(tests)) = &mut self.test
+        else {
             return;
         };
         for test in tests {
@@ -92,6 +107,7 @@ impl Criterion {
             Test::Missing(missing) => *missing == found.is_empty(),
             Test::AnyOf(tests) => any(tests),
             Test::NoneOf(tests) => !any(tests),
+            Test::SomeOther(tests) => found.iter().any(|v| !tests.iter().any(|t| t.matches(v))),
         }
     }
 
@@ -100,7 +116,7 @@ impl Criterion {
         let mut sink = Sink::new(resource_type, self.parameter.name);
         let served = match &self.test {
             Test::Missing(true) | Test::NoneOf(_) => return None,
-            Test::Missing(false) => false,
+            Test::Missing(false) | Test::SomeOther(_) => false,
             Test::AnyOf(tests) => tests.iter().all(|test| test.candidates(&mut sink)),
         };
         if served && sink.len() <= GROUP_TERMS_MAX {
@@ -111,7 +127,7 @@ impl Criterion {
     }
 }
 
-fn value_tests(asked: &Asked, zone: &Zone) -> Result<Vec<ValueTest>, Issue> {
+fn value_tests(asked: &Asked, asking: &Asking) -> Result<Vec<ValueTest>, Issue> {
     let values = split(asked.value, ',');
     if values.len() > VALUES_MAX {
         let text = format!("{}: more than {VALUES_MAX} values", asked.parameter.name);
@@ -120,15 +136,19 @@ fn value_tests(asked: &Asked, zone: &Zone) -> Result<Vec<ValueTest>, Issue> {
     values
         .into_iter()
         .filter(|value| !value.is_empty())
-        .map(|value| value_test(asked, value, zone))
+        .map(|value| value_test(asked, value, asking))
         .collect()
 }
 
-fn value_test(asked: &Asked, value: &str, zone: &Zone) -> Result<ValueTest, Issue> {
+fn value_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTest, Issue> {
     let (parameter, modifier) = (asked.parameter, asked.modifier);
     match (parameter.kind, modifier) {
-        (Kind::Token, "" | "not") => Ok(ValueTest::Token(TokenTest::parse(value, false))),
+        (Kind::Token, "" | "not" | "~ne") => Ok(ValueTest::Token(TokenTest::parse(value, false))),
         (Kind::Token, "text") => Ok(ValueTest::Token(TokenTest::parse(value, true))),
+        (Kind::Token, "in" | "not-in" | "above" | "below") => {
+            let codes = codes(asked, value, asking)?;
+            Ok(ValueTest::Token(TokenTest::one_of(codes)))
+        }
         (Kind::Text, _) => StringTest::parse(modifier, value)
             .map(ValueTest::Text)
             .ok_or_else(|| bad_modifier(asked)),
@@ -136,10 +156,15 @@ fn value_test(asked: &Asked, value: &str, zone: &Zone) -> Result<ValueTest, Issu
             Ok(ValueTest::Reference(ReferenceTest::of_identifier(value)))
         }
         (Kind::Reference, _) => reference_test(asked, value),
-        (Kind::Date, "") => DateTest::parse(value, zone)
+        (Kind::Date, "~po") => DateTest::overlapping(value, asking.zone)
+            .map(ValueTest::Date)
+            .ok_or_else(|| bad_value(asked, "not a date")),
+        (Kind::Date, "") => DateTest::parse(value, asking.zone)
             .map(ValueTest::Date)
             .ok_or_else(|| bad_value(asked, "not a date, optionally with a prefix")),
-        (Kind::Uri, "") => Ok(ValueTest::Uri(UriTest::parse(value))),
+        (Kind::Uri, modifier) => UriTest::parse(modifier, value)
+            .map(ValueTest::Uri)
+            .ok_or_else(|| bad_modifier(asked)),
         (Kind::Number | Kind::Quantity, "") => QuantityTest::parse(value)
             .map(|test| ValueTest::Quantity(Box::new(test)))
             .ok_or_else(|| bad_value(asked, "not [prefix]number or [prefix]number|system|code")),
@@ -149,13 +174,35 @@ fn value_test(asked: &Asked, value: &str, zone: &Zone) -> Result<ValueTest, Issu
 
 fn reference_test(asked: &Asked, value: &str) -> Result<ValueTest, Issue> {
     let resource_type = match asked.modifier {
-        "" => None,
+        "" | "~ne" => None,
         name if is_resource_type(name) => Some(name),
         _ => return Err(bad_modifier(asked)),
     };
     ReferenceTest::parse(value, resource_type, &asked.parameter.targets)
         .map(ValueTest::Reference)
         .ok_or_else(|| bad_value(asked, "the reference is of another type than its modifier"))
+}
+
+/// The codes that `:in`, `:not-in`, `:above` or `:below` stand for.
+fn codes(asked: &Asked, value: &str, asking: &Asking) -> Result<Vec<Code>, Issue> {
+    let name = asked.parameter.name;
+    let Some(terminology) = asking.terminology else {
+        let text = format!("{name}: value sets and code hierarchies are not looked up here");
+        return Err(Issue::error(
+            "E-SEARCH-13",
+            IssueCode::NotSupported,
+            "",
+            text,
+        ));
+    };
+    let value = unescape(value);
+    let (system, code) = value.rsplit_once('|').unwrap_or(("", &value));
+    let found = match asked.modifier {
+        "above" => terminology.above(system, code),
+        "below" => terminology.below(system, code),
+        _ => terminology.members(&value),
+    };
+    found.map_err(|why| bad_value(asked, &why))
 }
 
 fn bad_modifier(asked: &Asked) -> Issue {

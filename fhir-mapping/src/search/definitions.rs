@@ -14,7 +14,8 @@ pub(super) enum Kind {
     Uri,
     Number,
     Quantity,
-    /// Composite, special and phonetic: known by name, not searchable.
+    Composite,
+    /// Special and phonetic: known by name, not searchable.
     Unsupported,
 }
 
@@ -53,8 +54,32 @@ pub(super) fn is_resource_type(name: &str) -> bool {
     name != EVERY_TYPE && ALL.contains_key(name)
 }
 
+/// The names of all R4 resource types, sorted.
+pub(super) fn resource_types() -> impl Iterator<Item = &'static str> {
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let mut names: Vec<&str> = ALL.keys().copied().filter(|n| *n != EVERY_TYPE).collect();
+        names.sort_unstable();
+        names
+    });
+    NAMES.iter().copied()
+}
+
+/// The reference parameter by which resources of a type name their parent, for the types that form
+/// hierarchies.
+pub(super) fn parent_parameter(resource_type: &str) -> Option<&'static str> {
+    Some(match resource_type {
+        "Location" | "Organization" => "partof",
+        "Encounter" | "Observation" | "Procedure" | "Task" | "CarePlan" => "part-of",
+        _ => return None,
+    })
+    .filter(|name| {
+        let found = of_type(resource_type).and_then(|d| d.find(name));
+        found.is_some_and(|(_, p)| p.kind == Kind::Reference)
+    })
+}
+
 impl TypeDefinitions {
-    pub(super) fn find(&self, name: &str) -> Option<(u16, &Parameter)> {
+    pub(super) fn find(&'static self, name: &str) -> Option<(u16, &'static Parameter)> {
         let at = self
             .parameters
             .binary_search_by(|p| p.name.cmp(name))
@@ -88,6 +113,7 @@ impl Kind {
             Kind::Uri => "uri",
             Kind::Number => "number",
             Kind::Quantity => "quantity",
+            Kind::Composite => "composite",
             Kind::Unsupported => "special",
         }
     }

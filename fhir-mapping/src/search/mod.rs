@@ -10,12 +10,21 @@ mod codec;
 mod terms;
 mod values;
 
+mod asking;
+mod condition;
 mod criterion;
+mod grammar;
 mod query;
 mod sort;
+mod words;
 
+pub use asking::{Asking, Code, Terminology};
+pub use condition::{Branch, Chain, Condition, Has, Hierarchy, reference_terms};
+pub use criterion::Criterion;
+pub use grammar::results::{Summary, Total};
 pub use query::{Query, encode_pairs};
 pub use values::SearchValues;
+pub use words::Words;
 
 use self::kinds::calendar::Span;
 use self::values::Value;
@@ -39,12 +48,16 @@ pub struct Candidates {
     pub all_of: Vec<Vec<Vec<u8>>>,
 }
 
-/// `_include=Type:param[:TargetType]`.
+/// `_include=Type:param[:TargetType]`, or the same of `_revinclude`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Include {
+    /// `*`: of any type.
     pub source_type: String,
+    /// `*`: every reference parameter, which `SearchValues::references` understands.
     pub parameter: String,
     pub target_type: Option<String>,
+    /// Applies to included resources as well.
+    pub iterate: bool,
 }
 
 /// One parameter as the CapabilityStatement lists it.
@@ -111,14 +124,24 @@ impl SearchValues {
 impl Query {
     /// Reads the decoded name-value pairs of a request. Unknown parameters: an error under strict,
     /// left out (and absent from `self_link`) under lenient. `_format`, `_pretty` are always accepted.
-    /// An unsupported modifier or a value that cannot be read is an error under both.
+    /// An unsupported modifier or a value that cannot be read is an error under both. Asks only what
+    /// a resource's own values decide: see `Asking::new`.
     pub fn parse(
         resource_type: &str,
         pairs: &[(String, String)],
         handling: Handling,
         zone: &Zone,
     ) -> Result<Query, Vec<Issue>> {
-        let Some(parser) = query::Parser::new(resource_type, handling, zone) else {
+        Query::parse_with(resource_type, pairs, &Asking::new(handling, zone))
+    }
+
+    /// The same within all that the caller can carry out.
+    pub fn parse_with(
+        resource_type: &str,
+        pairs: &[(String, String)],
+        asking: &Asking,
+    ) -> Result<Query, Vec<Issue>> {
+        let Some(parser) = query::Parser::new(resource_type, asking) else {
             let text = "this resource type cannot be searched";
             return Err(vec![Issue::error(
                 "E-SEARCH-8",
@@ -130,11 +153,41 @@ impl Query {
         parser.parse(pairs)
     }
 
+    /// A search over several types: one query for each type that `_type` lists, or for every R4
+    /// type. A parameter must be one of all these types; all sort and count alike.
+    pub fn parse_system(
+        pairs: &[(String, String)],
+        asking: &Asking,
+    ) -> Result<Vec<Query>, Vec<Issue>> {
+        query::parse_system(pairs, asking)
+    }
+
+    pub fn resource_type(&self) -> &str {
+        &self.resource_type
+    }
+
+    /// All of these must hold.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// Is every condition decided by a resource's own values? Then `matches` is the whole answer.
+    pub fn is_own(&self) -> bool {
+        self.conditions.iter().all(Condition::is_own)
+    }
+
+    /// Lets only resources pass that refer to `Type/id` with one of these reference parameters:
+    /// membership of a compartment. Names that the type does not have are left out.
+    pub fn restrict_to(&mut self, parameters: &[&str], target: (&str, &str)) {
+        self.conditions
+            .push(query::refers(&self.resource_type, parameters, target));
+    }
+
     pub fn candidates(&self) -> Candidates {
         let mut all_of: Vec<Vec<Vec<u8>>> = self
-            .criteria
+            .conditions
             .iter()
-            .filter_map(|criterion| criterion.candidates(&self.resource_type))
+            .flat_map(|condition| condition.groups(&self.resource_type))
             .collect();
         if all_of.is_empty() {
             all_of.push(vec![self.resource_type.as_bytes().to_vec()]);
@@ -142,10 +195,13 @@ impl Query {
         Candidates { all_of }
     }
 
-    /// Does this resource match every criterion?
+    /// Does this resource meet every condition that its own values decide? (Others count as met.)
     pub fn matches(&self, values: &SearchValues) -> bool {
         values.resource_type() == self.resource_type
-            && self.criteria.iter().all(|c| c.matches(values))
+            && self
+                .conditions
+                .iter()
+                .all(|c| c.known(values) != Some(false))
     }
 
     /// `None` when the request has no `_sort`: the answer is then in the store's order.
@@ -157,24 +213,46 @@ impl Query {
         &self.includes
     }
 
+    pub fn rev_includes(&self) -> &[Include] {
+        &self.rev_includes
+    }
+
     /// `_count`, if given.
     pub fn count(&self) -> Option<usize> {
         self.count
     }
 
+    /// `_getpagesoffset`, if given: matches to leave out before the first page.
+    pub fn offset(&self) -> Option<usize> {
+        self.offset
+    }
+
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// Names of `_elements`; empty when it was not asked.
+    pub fn elements(&self) -> &[String] {
+        &self.elements
+    }
+
+    pub fn total(&self) -> Total {
+        self.total
+    }
+
     /// `_summary=count` (or `_count=0`): only the total is wanted.
     pub fn is_count_only(&self) -> bool {
-        self.count_only
+        self.summary == Summary::Count || self.count == Some(0)
     }
 
     /// `_total=accurate` or `estimate` was asked, or only the total.
     pub fn wants_total(&self) -> bool {
-        self.wants_total || self.count_only
+        matches!(self.total, Total::Estimate | Total::Accurate) || self.is_count_only()
     }
 
     /// True when nothing restricts the answer but result parameters (a conditional write refuses this).
     pub fn is_unrestricted(&self) -> bool {
-        self.criteria.is_empty()
+        self.conditions.is_empty()
     }
 
     /// The parameters that were used, encoded as a query string, without paging cursor.

@@ -1,9 +1,13 @@
 //! From the name-value pairs of a request to a checked query (R4 3.1.1).
 
-use super::criterion::{Asked, Criterion};
-use super::definitions::{self, Kind, TypeDefinitions};
-use super::sort::{self, SortBy};
-use super::{Handling, Include, Zone};
+use super::asking::Asking;
+use super::condition::Condition;
+use super::criterion::Criterion;
+use super::definitions::{self, TypeDefinitions};
+use super::grammar::names::Reader;
+use super::grammar::results::{self, Summary, Total};
+use super::sort::SortBy;
+use super::{Handling, Include};
 use crate::model::{Issue, IssueCode};
 
 /// A search request for one resource type, parsed and checked.
@@ -11,23 +15,29 @@ use crate::model::{Issue, IssueCode};
 pub struct Query {
     pub(super) resource_type: String,
     pub(super) definitions: &'static TypeDefinitions,
-    pub(super) criteria: Vec<Criterion>,
+    pub(super) conditions: Vec<Condition>,
     pub(super) sort: Vec<SortBy>,
     pub(super) includes: Vec<Include>,
+    pub(super) rev_includes: Vec<Include>,
     pub(super) count: Option<usize>,
-    pub(super) count_only: bool,
-    pub(super) wants_total: bool,
+    pub(super) offset: Option<usize>,
+    pub(super) total: Total,
+    pub(super) summary: Summary,
+    pub(super) elements: Vec<String>,
     /// The pairs that were understood, in their order.
     pub(super) used: Vec<(String, String)>,
 }
 
 /// More criteria than any honest form has.
 const CRITERIA_MAX: usize = 64;
+const INCLUDES_MAX: usize = 64;
 
 pub(super) struct Parser<'a> {
     query: Query,
-    handling: Handling,
-    zone: &'a Zone,
+    asking: &'a Asking<'a>,
+    reader: Reader<'a>,
+    /// Names the system search understands elsewhere.
+    ignored: &'a [&'a str],
     issues: Vec<Issue>,
 }
 
@@ -40,24 +50,33 @@ enum Taken {
 
 impl<'a> Parser<'a> {
     /// `None` for a type without definitions, which no R4 type is.
-    pub(super) fn new(resource_type: &str, handling: Handling, zone: &'a Zone) -> Option<Self> {
+    pub(super) fn new(resource_type: &str, asking: &'a Asking<'a>) -> Option<Self> {
         let query = Query {
             resource_type: resource_type.to_owned(),
             definitions: definitions::of_type(resource_type)?,
-            criteria: Vec::new(),
+            conditions: Vec::new(),
             sort: Vec::new(),
             includes: Vec::new(),
+            rev_includes: Vec::new(),
             count: None,
-            count_only: false,
-            wants_total: false,
+            offset: None,
+            total: Total::Unasked,
+            summary: Summary::False,
+            elements: Vec::new(),
             used: Vec::new(),
         };
         Some(Parser {
             query,
-            handling,
-            zone,
+            asking,
+            reader: Reader::new(asking),
+            ignored: &[],
             issues: Vec::new(),
         })
+    }
+
+    /// These names are left in the self link and not read.
+    pub(super) fn ignoring(self, ignored: &'a [&'a str]) -> Self {
+        Parser { ignored, ..self }
     }
 
     pub(super) fn parse(mut self, pairs: &[(String, String)]) -> Result<Query, Vec<Issue>> {
@@ -67,12 +86,12 @@ impl<'a> Parser<'a> {
             }
             match self.pair(name, value) {
                 Ok(Taken::Used) => self.query.used.push((name.clone(), value.clone())),
-                Ok(Taken::Unsupported) if self.handling == Handling::Lenient => {}
+                Ok(Taken::Unsupported) if self.asking.handling == Handling::Lenient => {}
                 Ok(Taken::Unsupported) => self.issues.push(unsupported(name)),
                 Err(issue) => self.issues.push(issue),
             }
         }
-        if self.query.criteria.len() > CRITERIA_MAX {
+        if self.query.conditions.len() > CRITERIA_MAX {
             let text = format!("more than {CRITERIA_MAX} criteria");
             let issue = Issue::error("E-SEARCH-4", IssueCode::TooCostly, "", text);
             self.issues.push(issue);
@@ -85,106 +104,81 @@ impl<'a> Parser<'a> {
     }
 
     fn pair(&mut self, name: &str, value: &str) -> Result<Taken, Issue> {
+        let (code, modifier) = name.split_once(':').unwrap_or((name, ""));
+        match code {
+            "_format" | "_pretty" => return Ok(Taken::Used),
+            _ if self.ignored.contains(&name) => return Ok(Taken::Used),
+            "_include" | "_revinclude" => return self.include(code, modifier, value),
+            _ => {}
+        }
+        if modifier.is_empty()
+            && let Some(taken) = self.result_parameter(code, value)?
+        {
+            return Ok(taken);
+        }
+        self.criterion(name, value)
+    }
+
+    /// `None` for a name that is no result parameter.
+    fn result_parameter(&mut self, name: &str, value: &str) -> Result<Option<Taken>, Issue> {
+        let query = &mut self.query;
         match name {
-            "_format" | "_pretty" => Ok(Taken::Used),
-            "_count" => self.count(value),
-            "_sort" => self.sort(value),
-            "_total" => {
-                self.query.wants_total = match value {
-                    "none" => false,
-                    "estimate" | "accurate" => true,
-                    _ => return Err(bad_result_parameter("_total: none, estimate or accurate")),
-                };
-                Ok(Taken::Used)
-            }
-            "_summary" => match value {
-                "count" => {
-                    self.query.count_only = true;
-                    Ok(Taken::Used)
-                }
-                "false" => Ok(Taken::Used),
-                _ => Ok(Taken::Unsupported),
+            "_count" => query.count = Some(results::number(name, value)?),
+            "_sort" => match results::sort(query.definitions, value)? {
+                Some(keys) => query.sort = keys,
+                None => return Ok(Some(Taken::Unsupported)),
             },
-            "_include" => self.include(value),
-            _ => self.criterion(name, value),
-        }
-    }
-
-    fn count(&mut self, value: &str) -> Result<Taken, Issue> {
-        let count = value
-            .parse()
-            .map_err(|_e: std::num::ParseIntError| bad_result_parameter("_count: not a number"))?;
-        self.query.count = Some(count);
-        self.query.count_only |= count == 0;
-        Ok(Taken::Used)
-    }
-
-    fn sort(&mut self, value: &str) -> Result<Taken, Issue> {
-        let definitions = self.query.definitions;
-        let mut keys = Vec::new();
-        for key in value.split(',') {
-            let name = key.strip_prefix('-').unwrap_or(key);
-            match definitions.find(name) {
-                Some((index, parameter)) if sort::is_sortable(parameter) => keys.push(SortBy {
-                    index,
-                    descending: key.starts_with('-'),
-                }),
-                _ => return Ok(Taken::Unsupported),
+            "_total" => query.total = Total::parse(value)?,
+            "_summary" => {
+                let summary = Summary::parse(value)?;
+                let is_simple = matches!(summary, Summary::Count | Summary::False);
+                if !is_simple && !self.asking.is_whole {
+                    return Ok(Some(Taken::Unsupported));
+                }
+                query.summary = summary;
             }
+            "_elements" if self.asking.is_whole => query.elements = results::elements(value)?,
+            "_getpagesoffset" if self.asking.is_whole => {
+                query.offset = Some(results::number(name, value)?);
+            }
+            "_contained" if value == "false" => {}
+            _ => return Ok(None),
         }
-        self.query.sort = keys;
-        Ok(Taken::Used)
+        Ok(Some(Taken::Used))
     }
 
-    fn include(&mut self, value: &str) -> Result<Taken, Issue> {
-        let mut parts = value.split(':');
-        let (source, parameter) = (parts.next().unwrap_or_default(), parts.next());
-        let (target, rest) = (parts.next().filter(|t| !t.is_empty()), parts.next());
-        let (Some(parameter), None) = (parameter, rest) else {
+    fn include(&mut self, code: &str, modifier: &str, value: &str) -> Result<Taken, Issue> {
+        let Some(include) = results::include(value, modifier) else {
             return Ok(Taken::Unsupported);
         };
-        let known = definitions::is_resource_type(source)
-            && definitions::of_type(source)
-                .and_then(|d| d.find(parameter))
-                .is_some_and(|(_, p)| p.kind == Kind::Reference)
-            && target.is_none_or(definitions::is_resource_type);
-        if !known {
+        let is_reverse = code == "_revinclude";
+        let is_simple = !is_reverse && !include.iterate && include.parameter != "*";
+        if !is_simple && !self.asking.is_whole {
             return Ok(Taken::Unsupported);
         }
-        self.query.includes.push(Include {
-            source_type: source.to_owned(),
-            parameter: parameter.to_owned(),
-            target_type: target.map(str::to_owned),
-        });
+        let query = &mut self.query;
+        if query.includes.len() + query.rev_includes.len() == INCLUDES_MAX {
+            return Err(results::bad("_include: too many of them"));
+        }
+        if is_reverse {
+            query.rev_includes.push(include);
+        } else {
+            query.includes.push(include);
+        }
         Ok(Taken::Used)
     }
 
     fn criterion(&mut self, name: &str, value: &str) -> Result<Taken, Issue> {
-        let (code, modifier) = name.split_once(':').unwrap_or((name, ""));
-        if name.contains('.') || code == "_has" {
-            // Never left out silently: it would widen the answer to other patients.
-            let text = "chained search and _has are not supported";
-            return Err(Issue::error(
-                "E-SEARCH-5",
-                IssueCode::NotSupported,
-                "",
-                text,
-            ));
-        }
-        match self.query.definitions.find(code) {
-            Some((index, parameter)) if parameter.kind != Kind::Unsupported => {
-                let asked = Asked {
-                    parameter,
-                    index,
-                    modifier,
-                    value,
-                };
-                let criterion = Criterion::parse(&asked, self.zone)?;
-                self.query.criteria.push(criterion);
-                Ok(Taken::Used)
+        let read = self
+            .reader
+            .condition(&self.query.resource_type, name, value);
+        Ok(match read? {
+            Some(condition) => {
+                self.query.conditions.push(condition);
+                Taken::Used
             }
-            _ => Ok(Taken::Unsupported),
-        }
+            None => Taken::Unsupported,
+        })
     }
 }
 
@@ -195,16 +189,53 @@ fn unsupported(name: &str) -> Issue {
     Issue::error("E-SEARCH-6", IssueCode::NotSupported, "", text)
 }
 
-fn bad_result_parameter(text: &str) -> Issue {
-    Issue::error("E-SEARCH-7", IssueCode::Value, "", text)
-}
-
 impl Query {
     /// Makes absolute references below `base` (this server's own address, without slash at its end)
     /// local, so that `subject=http://this/fhir/Patient/1` finds what `subject=Patient/1` finds.
     pub fn localize(&mut self, base: &str) {
-        self.criteria.iter_mut().for_each(|c| c.localize(base));
+        self.conditions.iter_mut().for_each(|c| c.localize(base));
     }
+}
+
+/// One query for each type of a system search.
+pub(super) fn parse_system(
+    pairs: &[(String, String)],
+    asking: &Asking,
+) -> Result<Vec<Query>, Vec<Issue>> {
+    let asked = pairs.iter().filter(|(name, _)| name == "_type");
+    let mut types: Vec<&str> = asked
+        .flat_map(|(_, value)| value.split(','))
+        .filter(|name| !name.is_empty())
+        .collect();
+    if types.is_empty() {
+        types = definitions::resource_types().collect();
+    }
+    types.sort_unstable();
+    types.dedup();
+    if !types.iter().all(|name| definitions::is_resource_type(name)) {
+        return Err(vec![results::bad("_type: not a resource type of R4")]);
+    }
+    let one = |name: &str| match Parser::new(name, asking) {
+        Some(parser) => parser.ignoring(&["_type"]).parse(pairs),
+        None => Err(vec![unsupported("_type")]),
+    };
+    types.into_iter().map(one).collect()
+}
+
+/// Refers to the target with any of these parameters.
+pub(super) fn refers(
+    resource_type: &str,
+    parameters: &[&str],
+    (target_type, id): (&str, &str),
+) -> Condition {
+    let found = parameters
+        .iter()
+        .filter_map(|name| definitions::of_type(resource_type)?.find(name));
+    let criteria = found.map(|(index, parameter)| {
+        let target = format!("{target_type}/{id}");
+        Condition::Own(Criterion::refers(parameter, index, target))
+    });
+    Condition::Any(criteria.collect())
 }
 
 /// A query string; what need not be escaped is left readable.

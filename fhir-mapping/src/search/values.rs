@@ -91,20 +91,34 @@ impl SearchValues {
             .filter_map(|(index, values)| Some((parameters.get(usize::from(*index))?, &**values)))
     }
 
-    /// Literal targets (`Type`, `id`) of a reference parameter, for `_include`.
+    /// Literal targets (`Type`, `id`) of a reference parameter, for `_include` and chains. `*` is
+    /// every reference parameter.
     pub fn references(&self, parameter: &str) -> Vec<(String, String)> {
-        let index = self.definitions.and_then(|d| d.find(parameter));
-        let mut targets: Vec<(String, String)> = index
-            .map_or(&[][..], |(index, _)| self.of_index(index))
-            .iter()
-            .filter_map(|value| match value {
-                Value::Reference(link) => link.local(),
-                _ => None,
-            })
+        let links = self.links(parameter).filter_map(Link::local);
+        let mut targets: Vec<(String, String)> = links
             .map(|(resource_type, id)| (resource_type.to_owned(), id.to_owned()))
             .collect();
+        targets.sort_unstable();
         targets.dedup();
         targets
+    }
+
+    /// Targets of a reference parameter that are no `Type/id` of this server: canonical URLs (with
+    /// their version, if one is named), absolute URLs, urns.
+    pub fn canonicals(&self, parameter: &str) -> Vec<String> {
+        let links = self.links(parameter).filter(|link| link.local().is_none());
+        links.filter_map(|link| link.target.clone()).collect()
+    }
+
+    fn links<'a>(&'a self, parameter: &'a str) -> impl Iterator<Item = &'a Link> {
+        let found = self.by_parameter();
+        let asked = found.filter(move |(p, _)| parameter == "*" || p.name == parameter);
+        asked
+            .flat_map(|(_, values)| values)
+            .filter_map(|value| match value {
+                Value::Reference(link) => Some(link),
+                _ => None,
+            })
     }
 }
 
@@ -129,6 +143,6 @@ fn collect(kind: Kind, node: &Json, system: Option<&str>, zone: &Zone, values: &
         Kind::Number | Kind::Quantity => {
             quantity::collect(node, &mut |v| values.push(Value::Amount(v)));
         }
-        Kind::Unsupported => {}
+        Kind::Composite | Kind::Unsupported => {}
     }
 }

@@ -26,6 +26,8 @@ pub(in crate::search) enum Prefix {
     Sa,
     Eb,
     Ap,
+    /// Overlaps: `po` of filters.
+    Po,
 }
 
 /// A value that touches at most this many buckets of a size is posted under each of them.
@@ -155,6 +157,13 @@ impl DateTest {
         Some(DateTest { prefix, asked })
     }
 
+    /// Any range that shares an instant with the given one.
+    pub(in crate::search) fn overlapping(text: &str, zone: &Zone) -> Option<DateTest> {
+        let asked = calendar::parse(text, zone)?;
+        let prefix = Prefix::Po;
+        Some(DateTest { prefix, asked })
+    }
+
     pub(in crate::search) fn matches(self, value: Span) -> bool {
         let asked = self.asked;
         let contains = asked.low <= value.low && value.high <= asked.high;
@@ -170,6 +179,7 @@ impl DateTest {
             Prefix::Sa => value.low >= asked.high,
             Prefix::Eb => value.high <= asked.low,
             Prefix::Ap => self.approximate().overlaps(value),
+            Prefix::Po => asked.overlaps(value),
         }
     }
 
@@ -188,7 +198,7 @@ impl DateTest {
         // Each match overlaps this range.
         let range = match self.prefix {
             Prefix::Ne => return false,
-            Prefix::Eq => self.asked,
+            Prefix::Eq | Prefix::Po => self.asked,
             Prefix::Gt | Prefix::Sa => Span {
                 low: self.asked.high,
                 high: i64::MAX,

@@ -121,7 +121,7 @@ impl QuantityTest {
                     .is_some_and(|high| *high < to || (half.is_zero() && *high == to))
         };
         match self.prefix {
-            Prefix::Eq => within(half_unit(asked)),
+            Prefix::Eq | Prefix::Po => within(half_unit(asked)),
             Prefix::Ne => !within(half_unit(asked)),
             Prefix::Gt => above,
             Prefix::Lt => below,

@@ -108,6 +108,20 @@ impl Link {
     }
 }
 
+/// `Type` and `id` of an asked reference; a bare id is of the one type there can be.
+pub(in crate::search) fn place(text: &str, targets: &[&str]) -> Option<(String, String)> {
+    if is_valid_id(text) {
+        let [only] = targets else { return None };
+        return Some(((*only).to_owned(), text.to_owned()));
+    }
+    match Reference::parse(text) {
+        Reference::Literal {
+            resource_type, id, ..
+        } => Some((resource_type.to_owned(), id.to_owned())),
+        _ => None,
+    }
+}
+
 fn is_wide(targets: &[&str]) -> bool {
     targets.is_empty() || targets.len() > TARGETS_MAX
 }

@@ -14,6 +14,10 @@ pub(in crate::search) enum StringTest {
     Contains(String),
     /// The value to the letter.
     Exact(String),
+    /// Folded, the whole value: of filters.
+    Equals(String),
+    /// Folded end of the value: of filters.
+    Ends(String),
 }
 
 /// Members of HumanName and Address that are searched; `use` and `period` are not.
@@ -61,8 +65,10 @@ impl StringTest {
     pub(in crate::search) fn parse(modifier: &str, text: &str) -> Option<StringTest> {
         let text = unescape(text);
         match modifier {
-            "" => Some(StringTest::Starts(fold(&text))),
-            "contains" => Some(StringTest::Contains(fold(&text))),
+            "" | "~sw" => Some(StringTest::Starts(fold(&text))),
+            "~eq" | "~ne" => Some(StringTest::Equals(fold(&text))),
+            "~ew" => Some(StringTest::Ends(fold(&text))),
+            "contains" | "~co" => Some(StringTest::Contains(fold(&text))),
             "exact" => Some(StringTest::Exact(text)),
             _ => None,
         }
@@ -73,6 +79,8 @@ impl StringTest {
             StringTest::Starts(asked) => fold(value).starts_with(asked.as_str()),
             StringTest::Contains(asked) => fold(value).contains(asked.as_str()),
             StringTest::Exact(asked) => value == asked,
+            StringTest::Equals(asked) => fold(value) == *asked,
+            StringTest::Ends(asked) => fold(value).ends_with(asked.as_str()),
         }
     }
 
@@ -83,7 +91,11 @@ impl StringTest {
                 let posted = PREFIX_LENGTHS.iter().find_map(|n| prefix(asked, *n));
                 posted.map(|prefix| sink.put('^', &[prefix])).is_some()
             }
-            StringTest::Contains(_) => false,
+            StringTest::Contains(_) | StringTest::Ends(_) => false,
+            StringTest::Equals(asked) => {
+                sink.put('=', &[asked]);
+                true
+            }
             StringTest::Exact(asked) => {
                 sink.put('=', &[&fold(asked)]);
                 true

@@ -3,7 +3,9 @@
 use super::escape::{split, unescape};
 use super::fold::fold;
 use crate::model::Json;
+use crate::search::Code;
 use crate::search::terms::Sink;
+use std::collections::HashMap;
 
 /// One code as a search sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(in crate::search) enum TokenTest {
     System(String),
     /// `:text`, folded.
     Text(String),
+    /// Codes and the systems that each may have; an empty text stands for any system.
+    OneOf(HashMap<String, Vec<String>>),
 }
 
 /// ContactPoint.system is no code system: these seven codes tell the type apart from Identifier.
@@ -99,6 +103,18 @@ impl TokenTest {
         }
     }
 
+    /// Any of these codes.
+    pub(in crate::search) fn one_of(codes: Vec<Code>) -> TokenTest {
+        let mut systems: HashMap<String, Vec<String>> = HashMap::new();
+        for (system, code) in codes {
+            systems
+                .entry(code)
+                .or_default()
+                .push(system.unwrap_or_default());
+        }
+        TokenTest::OneOf(systems)
+    }
+
     pub(in crate::search) fn matches(&self, token: &Token) -> bool {
         let is = |value: &Option<String>, asked: &str| value.as_deref() == Some(asked);
         match self {
@@ -112,6 +128,12 @@ impl TokenTest {
                 let shown = token.text.as_deref().map(fold);
                 shown.is_some_and(|shown| starts_a_word(&shown, asked))
             }
+            TokenTest::OneOf(codes) => {
+                let systems = token.code.as_ref().and_then(|code| codes.get(code));
+                systems.is_some_and(|systems| {
+                    systems.iter().any(|s| s.is_empty() || is(&token.system, s))
+                })
+            }
         }
     }
 
@@ -120,6 +142,10 @@ impl TokenTest {
         match self {
             TokenTest::Code(code) | TokenTest::Bare(code) | TokenTest::Coded(_, code) => {
                 sink.put(tag, &[code]);
+                true
+            }
+            TokenTest::OneOf(codes) => {
+                codes.keys().for_each(|code| sink.put(tag, &[code]));
                 true
             }
             TokenTest::System(_) | TokenTest::Text(_) => false,

@@ -1,27 +1,96 @@
-//! Uri parameters: equal to the letter (R4 3.1.1.4.12).
+//! Uri parameters: equal to the letter; `:below` and `:above` by path segments (R4 3.1.1.4.12).
 
 use super::escape::unescape;
 use crate::search::terms::Sink;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::search) struct UriTest(String);
+pub(in crate::search) struct UriTest {
+    relation: Relation,
+    asked: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Equal,
+    /// The value is the asked one or stands below it.
+    Below,
+    /// The value is the asked one or stands above it.
+    Above,
+    /// Of filters, without regard to case.
+    Same,
+    Contains,
+    Starts,
+    Ends,
+}
 
 pub(in crate::search) fn post(uri: &str, sink: &mut Sink) {
     sink.put('=', &[uri]);
 }
 
 impl UriTest {
-    pub(in crate::search) fn parse(text: &str) -> UriTest {
-        UriTest(unescape(text))
+    /// `None` for a modifier that uris do not have.
+    pub(in crate::search) fn parse(modifier: &str, text: &str) -> Option<UriTest> {
+        let relation = match modifier {
+            "" | "~ne" => Relation::Equal,
+            "below" => Relation::Below,
+            "above" => Relation::Above,
+            "~eq" => Relation::Same,
+            "~co" => Relation::Contains,
+            "~sw" => Relation::Starts,
+            "~ew" => Relation::Ends,
+            _ => return None,
+        };
+        let asked = match relation {
+            Relation::Equal | Relation::Below | Relation::Above => unescape(text),
+            _ => unescape(text).to_lowercase(),
+        };
+        Some(UriTest { relation, asked })
     }
 
     pub(in crate::search) fn matches(&self, uri: &str) -> bool {
-        self.0 == uri
+        let asked = self.asked.as_str();
+        match self.relation {
+            Relation::Equal => uri == asked,
+            Relation::Below => is_within(uri, asked),
+            Relation::Above => is_within(asked, uri),
+            Relation::Same => uri.to_lowercase() == asked,
+            Relation::Contains => uri.to_lowercase().contains(asked),
+            Relation::Starts => uri.to_lowercase().starts_with(asked),
+            Relation::Ends => uri.to_lowercase().ends_with(asked),
+        }
     }
 
-    /// Posts the term that every match has.
+    /// Posts the terms of which every match has one; false when there are none.
     pub(in crate::search) fn candidates(&self, sink: &mut Sink) -> bool {
-        sink.put('=', &[&self.0]);
+        match self.relation {
+            Relation::Equal => sink.put('=', &[&self.asked]),
+            Relation::Above => above(&self.asked, sink),
+            _ => return false,
+        }
         true
+    }
+}
+
+/// Is the uri the upper one, or below it at the border of a segment?
+fn is_within(uri: &str, upper: &str) -> bool {
+    let rest = uri.strip_prefix(upper);
+    rest.is_some_and(|rest| {
+        rest.is_empty()
+            || upper.is_empty()
+            || upper.ends_with(['/', '#', ':'])
+            || rest.starts_with(['/', '#', '?', ':', '|'])
+    })
+}
+
+/// Everything that could stand above: the uri itself and its beginnings.
+fn above(uri: &str, sink: &mut Sink) {
+    sink.put('=', &[uri]);
+    for (at, c) in uri.char_indices() {
+        if matches!(c, '/' | '#' | '?' | ':' | '|') {
+            let ends = [uri.get(..at), uri.get(..at + c.len_utf8())];
+            ends.into_iter()
+                .flatten()
+                .for_each(|start| sink.put('=', &[start]));
+        }
     }
 }

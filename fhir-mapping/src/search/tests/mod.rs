@@ -1,5 +1,6 @@
 //! What matches what, as tables; the terms of two resources as text.
 
+mod grammar;
 mod matching;
 mod posting;
 mod requests;
