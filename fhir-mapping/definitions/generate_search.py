@@ -14,6 +14,9 @@ plain `code` element has (`gender{administrative-gender}`). Output lines:
 The kind is its first letter: Token, String, Reference, Date, Uri, Number, Quantity, Composite, special (x).
 Trailing empty columns are left out. Targets of reference parameters are joined by commas; `*` is
 any. The url column holds what follows SearchParameter/ when that is not `Type-code`.
+A composite's paths are its contexts (`.` is the resource), and its fourth column lists its
+components, joined by `;`: kind, `=`, the parameter that defines it, `=`, paths from the context
+(from the resource where they start with `%`).
 """
 import json
 import re
@@ -75,8 +78,14 @@ def translate(alternative, base):
         steps.insert(0, base)
     if steps[0] not in (base, "Resource", "DomainResource"):
         return None
-    path, out = steps[0], []
-    for step in steps[1:]:
+    out, path = walk(steps[1:], steps[0])
+    return ".".join(out) + implicit_system(path)
+
+
+def walk(steps, path):
+    """The steps as the output has them, and the path of the element they end at."""
+    out = []
+    for step in steps:
         typed = re.fullmatch(r"(?:as|ofType)\((\w+)\)", step)
         if typed:
             if out[-1].endswith("[x]"):
@@ -86,11 +95,45 @@ def translate(alternative, base):
             out.append(step)
         else:
             name = re.sub(r"\[\d+\]$", "", step)
-            path, choice = child(path, name)
-            if path is None:
-                raise ValueError(f"{alternative}: no element {name}")
+            inner, choice = child(path, name)
+            if inner is None:
+                raise ValueError(f"{path}: no element {name}")
+            path = inner
             out.append(step + ("[x]" if choice else ""))
-    return ".".join(out) + implicit_system(path)
+    return out, path
+
+
+def contexts_of(parameter, base):
+    """The contexts of a composite in this type, each with the path of its element."""
+    found = []
+    for alternative in parameter["expression"].split("|"):
+        steps = steps_of(alternative.strip())
+        if steps[0] == base:
+            out, path = walk(steps[1:], base)
+            found.append((".".join(out) or ".", path))
+    return found
+
+
+def component(part, contexts, base):
+    definition = PARAMETERS[part["definition"]]
+    kind, code = KINDS[definition["type"]], definition["code"]
+    if base == "DocumentReference":  # its two components name each other's parameter
+        kind, code = ("t", "relation") if code == "relatesto" else ("r", "relatesto")
+    paths = []
+    alternatives = part["expression"].split("|")
+    for alternative in alternatives:
+        text = alternative.strip().replace("as(DateTime)", "as(dateTime)")
+        if text == "value":  # Group-value is of these two types only
+            alternatives += ["value.as(CodeableConcept)", "value.as(boolean)"]
+            continue
+        from_resource = text.startswith("%resource.")
+        steps = steps_of(text.removeprefix("%resource."))
+        for _, start in contexts:
+            out, path = walk(steps, base if from_resource else start)
+            text = ("%" if from_resource else "") + ".".join(out) + implicit_system(path)
+            if text not in paths:
+                paths.append(text)
+    return f"{kind}={code}={'|'.join(paths)}"
 
 
 def implicit_system(path):
@@ -104,35 +147,42 @@ def implicit_system(path):
 
 def row(parameter, base):
     code, kind = parameter["code"], KINDS[parameter["type"]]
-    paths = []
-    if kind not in "cx":
+    if kind == "c":
+        contexts = contexts_of(parameter, base)
+        paths = [context for context, _ in contexts]
+        targets = ";".join(component(part, contexts, base) for part in parameter["component"])
+    else:
+        paths = []
         for alternative in parameter["expression"].split("|"):
             path = translate(alternative, base)
             if path and path not in paths:
                 paths.append(path)
-        if not paths:
-            raise ValueError(f"{base}.{code}: no expression for this type")
-    targets = parameter.get("target", [])
-    targets = "*" if len(targets) > 100 or "Resource" in targets else ",".join(targets)
+        targets = parameter.get("target", [])
+        targets = "*" if len(targets) > 100 or "Resource" in targets else ",".join(targets)
+    if not paths:
+        raise ValueError(f"{base}.{code}: no expression for this type")
     suffix = parameter["url"].removeprefix("http://hl7.org/fhir/SearchParameter/")
     url = "" if suffix == f"{base}-{code}" else suffix
     return "\t".join([code, kind, "|".join(paths), targets, url]).rstrip("\t")
 
 
+PARAMETERS = {parameter["url"]: parameter for parameter in resources("search-parameters.json")}
+
+
 def main():
     rows = {}
-    for parameter in resources("search-parameters.json"):
+    for parameter in PARAMETERS.values():
         for base in parameter["base"]:
             if base in ("Resource", "DomainResource"):
                 if parameter["code"] in EVERY_TYPE:
                     rows.setdefault("*", set()).add(row(parameter, "Resource"))
-            elif parameter["type"] == "composite" or "expression" in parameter:
+            elif "expression" in parameter:
                 rows.setdefault(base, set()).add(row(parameter, base))
     for base in {path for path in ELEMENTS if path[0].isupper() and "." not in path}:
         profile = ELEMENTS.get(f"{base}.meta")
         if profile and profile["base"]["path"] == "Resource.meta":
             rows.setdefault(base, set())
-    for base in ("Resource", "DomainResource"):
+    for base in ("Resource", "DomainResource", "MetadataResource", "SubscriptionStatus"):  # no types of R4
         rows.pop(base, None)
     for base in sorted(rows):
         print(base)

@@ -5,8 +5,9 @@
 //! before (or is well known), its number doubled plus one.
 
 use super::SearchValues;
-use super::definitions::{self, Kind};
+use super::definitions::{self, Kind, Parameter};
 use super::kinds::calendar::Span;
+use super::kinds::place::Place;
 use super::kinds::quantity::Amount;
 use super::kinds::reference::Link;
 use super::kinds::token::Token;
@@ -74,30 +75,52 @@ impl<'a> Encoder<'a> {
     }
 
     /// A byte of flags, and the texts that are there.
-    fn optional(&mut self, texts: &[&'a Option<String>], extra: bool) {
+    fn optional(&mut self, texts: &[&'a Option<String>], extra: u8) {
         let flags = texts
             .iter()
-            .fold(u8::from(extra), |f, t| f << 1 | u8::from(t.is_some()));
+            .fold(extra, |f, t| f << 1 | u8::from(t.is_some()));
         self.bytes.push(flags);
         texts.iter().copied().flatten().for_each(|t| self.text(t));
     }
 
     fn value(&mut self, value: &'a Value) {
         match value {
-            Value::Token(t) => self.optional(&[&t.system, &t.code, &t.text], t.implied),
+            Value::Token(token) => self.token(token),
             Value::Text(text) | Value::Uri(text) => self.text(text),
             Value::Date(span) => {
                 self.bytes.extend(span.low.to_be_bytes());
                 self.bytes.extend(span.high.to_be_bytes());
             }
             Value::Amount(a) => {
-                self.optional(&[&a.low, &a.high, &a.system, &a.code, &a.unit], false);
+                self.optional(&[&a.low, &a.high, &a.system, &a.code, &a.unit], 0);
             }
             Value::Reference(link) => {
-                self.optional(&[&link.target], link.identifier.is_some());
+                self.optional(&[&link.target], u8::from(link.identifier.is_some()));
                 if let Some(identifier) = &link.identifier {
-                    self.optional(&[&identifier.system, &identifier.code], false);
+                    self.optional(&[&identifier.system, &identifier.code], 0);
                 }
+            }
+            Value::Place(place) => {
+                self.text(&place.latitude);
+                self.text(&place.longitude);
+            }
+            Value::Composite(components) => {
+                for values in components {
+                    self.count(u64::try_from(values.len()).unwrap_or_default());
+                    values.iter().for_each(|value| self.value(value));
+                }
+            }
+        }
+    }
+
+    fn token(&mut self, token: &'a Token) {
+        let extra = u8::from(!token.types.is_empty()) << 1 | u8::from(token.implied);
+        self.optional(&[&token.system, &token.code, &token.text], extra);
+        if !token.types.is_empty() {
+            self.count(u64::try_from(token.types.len()).unwrap_or_default());
+            for (system, code) in &token.types {
+                self.text(system);
+                self.text(code);
             }
         }
     }
@@ -124,8 +147,14 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
     let mut found = Vec::new();
     while !input.rest.is_empty() {
         let index = u16::try_from(input.count()?).ok()?;
-        let kind = definitions.parameters.get(usize::from(index))?.kind;
-        let values: Option<Vec<Value>> = (0..input.count()?).map(|_| input.value(kind)).collect();
+        let parameter = definitions.parameters.get(usize::from(index))?;
+        let count = input.count()?;
+        let values: Option<Vec<Value>> = (0..count)
+            .map(|_| match parameter.kind {
+                Kind::Composite => input.composite(parameter),
+                kind => input.value(kind),
+            })
+            .collect();
         found.push((index, values?));
     }
     Some(SearchValues {
@@ -179,7 +208,7 @@ impl<'a> Decoder<'a> {
         Some(text)
     }
 
-    fn optional<const N: usize>(&mut self) -> Option<([Option<String>; N], bool)> {
+    fn optional<const N: usize>(&mut self) -> Option<([Option<String>; N], u8)> {
         let flags = self.byte()?;
         let mut texts = [const { None }; N];
         for (at, slot) in texts.iter_mut().enumerate() {
@@ -187,20 +216,12 @@ impl<'a> Decoder<'a> {
                 *slot = Some(self.text()?.to_owned());
             }
         }
-        Some((texts, flags >> N & 1 == 1))
+        Some((texts, flags >> N))
     }
 
     fn value(&mut self, kind: Kind) -> Option<Value> {
         Some(match kind {
-            Kind::Token => {
-                let ([system, code, text], implied) = self.optional()?;
-                Value::Token(Token {
-                    system,
-                    code,
-                    text,
-                    implied,
-                })
-            }
+            Kind::Token => self.token()?,
             Kind::Text => Value::Text(self.text()?.to_owned()),
             Kind::Uri => Value::Uri(self.text()?.to_owned()),
             Kind::Date => Value::Date(Span {
@@ -218,13 +239,45 @@ impl<'a> Decoder<'a> {
                 })
             }
             Kind::Reference => self.link()?,
-            Kind::Composite | Kind::Unsupported => return None,
+            Kind::Place => Value::Place(Place {
+                latitude: self.text()?.to_owned(),
+                longitude: self.text()?.to_owned(),
+            }),
+            Kind::Composite | Kind::Sound => return None,
         })
+    }
+
+    fn composite(&mut self, parameter: &Parameter) -> Option<Value> {
+        let mut components = Vec::with_capacity(parameter.components.len());
+        for component in &parameter.components {
+            let count = self.count()?;
+            let values: Option<Vec<Value>> =
+                (0..count).map(|_| self.value(component.kind)).collect();
+            components.push(values?);
+        }
+        Some(Value::Composite(components))
+    }
+
+    fn token(&mut self) -> Option<Value> {
+        let ([system, code, text], extra) = self.optional()?;
+        let mut types = Vec::new();
+        if extra & 2 == 2 {
+            for _ in 0..self.count()? {
+                types.push((self.text()?.to_owned(), self.text()?.to_owned()));
+            }
+        }
+        Some(Value::Token(Token {
+            system,
+            code,
+            text,
+            implied: extra & 1 == 1,
+            types,
+        }))
     }
 
     fn link(&mut self) -> Option<Value> {
         let ([target], has_identifier) = self.optional()?;
-        let identifier = if has_identifier {
+        let identifier = if has_identifier == 1 {
             let ([system, code], _) = self.optional()?;
             Some(Token {
                 system,

@@ -1,11 +1,13 @@
 //! One criterion of a query: a parameter, its modifier, and the values of which one must match.
 
 use super::asking::{Asking, Code};
-use super::definitions::{Kind, Parameter, is_resource_type};
+use super::definitions::{self, Kind, Parameter, is_resource_type};
 use super::kinds::date::DateTest;
 use super::kinds::escape::{split, unescape};
+use super::kinds::place::PlaceTest;
 use super::kinds::quantity::QuantityTest;
 use super::kinds::reference::ReferenceTest;
+use super::kinds::sound::SoundTest;
 use super::kinds::string::StringTest;
 use super::kinds::token::TokenTest;
 use super::kinds::uri::UriTest;
@@ -40,6 +42,10 @@ enum ValueTest {
     Date(DateTest),
     Uri(UriTest),
     Quantity(Box<QuantityTest>),
+    Place(PlaceTest),
+    Sound(SoundTest),
+    /// One test for each component.
+    Composite(Vec<ValueTest>),
 }
 
 /// One parameter with its modifier (empty when there is none) and value, as the request has them.
@@ -56,7 +62,11 @@ const VALUES_MAX: usize = 1000;
 pub(super) const GROUP_TERMS_MAX: usize = 160;
 
 impl Criterion {
-    pub(super) fn parse(asked: &Asked, asking: &Asking) -> Result<Criterion, Issue> {
+    pub(super) fn parse(
+        resource_type: &str,
+        asked: &Asked,
+        asking: &Asking,
+    ) -> Result<Criterion, Issue> {
         let test = if asked.modifier == "missing" {
             Test::Missing(match asked.value {
                 "true" => true,
@@ -71,9 +81,14 @@ impl Criterion {
                 _ => Test::AnyOf(tests),
             }
         };
+        // Sounds are those of the names, whose values and terms there are.
+        let named = definitions::of_type(resource_type).and_then(|d| d.find("name"));
+        let (index, parameter) = named
+            .filter(|_| asked.parameter.kind == Kind::Sound)
+            .unwrap_or((asked.index, asked.parameter));
         Ok(Criterion {
-            parameter: asked.parameter,
-            index: asked.index,
+            parameter,
+            index,
             test,
         })
     }
@@ -93,11 +108,7 @@ impl Criterion {
         else {
             return;
         };
-        for test in tests {
-            if let ValueTest::Reference(reference) = test {
-                reference.localize(base);
-            }
-        }
+        tests.iter_mut().for_each(|test| test.localize(base));
     }
 
     pub(super) fn matches(&self, values: &SearchValues) -> bool {
@@ -113,18 +124,60 @@ impl Criterion {
 
     /// Terms of which every match has one; `None` when only the type term is sure to be there.
     pub(super) fn candidates(&self, resource_type: &str) -> Option<Vec<Vec<u8>>> {
-        let mut sink = Sink::new(resource_type, self.parameter.name);
-        let served = match &self.test {
+        let tests = match &self.test {
             Test::Missing(true) | Test::NoneOf(_) => return None,
-            Test::Missing(false) | Test::SomeOther(_) => false,
-            Test::AnyOf(tests) => tests.iter().all(|test| test.candidates(&mut sink)),
+            Test::Missing(false) | Test::SomeOther(_) => &[][..],
+            Test::AnyOf(tests) if self.parameter.kind == Kind::Composite => {
+                return self.component_candidates(resource_type, tests);
+            }
+            Test::AnyOf(tests) => tests,
         };
-        if served && sink.len() <= GROUP_TERMS_MAX {
-            Some(sink.into_group())
-        } else {
+        let is_any = matches!(self.test, Test::AnyOf(_));
+        let name = self.parameter.name;
+        let served = is_any.then(|| group(resource_type, name, tests.iter()));
+        served.flatten().or_else(|| {
+            let sink = Sink::new(resource_type, name);
             posts_presence(self.parameter.kind).then(|| sink.presence())
-        }
+        })
     }
+
+    /// A composite posts nothing: the first component whose own parameter selects serves, or else
+    /// one whose parameter posts its presence.
+    fn component_candidates(
+        &self,
+        resource_type: &str,
+        tests: &[ValueTest],
+    ) -> Option<Vec<Vec<u8>>> {
+        let components = &self.parameter.components;
+        // A bare id is posted under parameters of many types only.
+        let selective = components
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.kind != Kind::Reference);
+        let served = selective.into_iter().find_map(|(at, component)| {
+            let parts = tests.iter().filter_map(|test| match test {
+                ValueTest::Composite(parts) => parts.get(at),
+                _ => None,
+            });
+            group(resource_type, component.defined_by, parts)
+        });
+        served.or_else(|| {
+            let present = components.iter().find(|c| posts_presence(c.kind))?;
+            Some(Sink::new(resource_type, present.defined_by).presence())
+        })
+    }
+}
+
+/// The terms of one parameter of which a value that passes one of the tests has one; `None` when
+/// they are not sure or too many.
+fn group<'a>(
+    resource_type: &str,
+    parameter: &str,
+    mut tests: impl Iterator<Item = &'a ValueTest>,
+) -> Option<Vec<Vec<u8>>> {
+    let mut sink = Sink::new(resource_type, parameter);
+    let served = tests.all(|test| test.candidates(&mut sink));
+    (served && sink.len() <= GROUP_TERMS_MAX).then(|| sink.into_group())
 }
 
 fn value_tests(asked: &Asked, asking: &Asking) -> Result<Vec<ValueTest>, Issue> {
@@ -142,34 +195,75 @@ fn value_tests(asked: &Asked, asking: &Asking) -> Result<Vec<ValueTest>, Issue> 
 
 fn value_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTest, Issue> {
     let (parameter, modifier) = (asked.parameter, asked.modifier);
-    match (parameter.kind, modifier) {
-        (Kind::Token, "" | "not" | "~ne") => Ok(ValueTest::Token(TokenTest::parse(value, false))),
-        (Kind::Token, "text") => Ok(ValueTest::Token(TokenTest::parse(value, true))),
-        (Kind::Token, "in" | "not-in" | "above" | "below") => {
-            let codes = codes(asked, value, asking)?;
-            Ok(ValueTest::Token(TokenTest::one_of(codes)))
-        }
-        (Kind::Text, _) => StringTest::parse(modifier, value)
+    match parameter.kind {
+        Kind::Token => token_test(asked, value, asking),
+        Kind::Text => StringTest::parse(modifier, value)
             .map(ValueTest::Text)
             .ok_or_else(|| bad_modifier(asked)),
-        (Kind::Reference, "identifier") => {
-            Ok(ValueTest::Reference(ReferenceTest::of_identifier(value)))
-        }
-        (Kind::Reference, _) => reference_test(asked, value),
-        (Kind::Date, "~po") => DateTest::overlapping(value, asking.zone)
-            .map(ValueTest::Date)
-            .ok_or_else(|| bad_value(asked, "not a date")),
-        (Kind::Date, "") => DateTest::parse(value, asking.zone)
-            .map(ValueTest::Date)
-            .ok_or_else(|| bad_value(asked, "not a date, optionally with a prefix")),
-        (Kind::Uri, modifier) => UriTest::parse(modifier, value)
+        Kind::Uri => UriTest::parse(modifier, value)
             .map(ValueTest::Uri)
             .ok_or_else(|| bad_modifier(asked)),
-        (Kind::Number | Kind::Quantity, "") => QuantityTest::parse(value)
+        Kind::Reference if modifier == "identifier" => {
+            Ok(ValueTest::Reference(ReferenceTest::of_identifier(value)))
+        }
+        Kind::Reference => reference_test(asked, value),
+        Kind::Date if modifier == "~po" => DateTest::overlapping(value, asking.zone)
+            .map(ValueTest::Date)
+            .ok_or_else(|| bad_value(asked, "not a date")),
+        _ if !modifier.is_empty() => Err(bad_modifier(asked)),
+        Kind::Date => DateTest::parse(value, asking.zone)
+            .map(ValueTest::Date)
+            .ok_or_else(|| bad_value(asked, "not a date, optionally with a prefix")),
+        Kind::Number | Kind::Quantity => QuantityTest::parse(value)
             .map(|test| ValueTest::Quantity(Box::new(test)))
             .ok_or_else(|| bad_value(asked, "not [prefix]number or [prefix]number|system|code")),
-        _ => Err(bad_modifier(asked)),
+        Kind::Place => PlaceTest::parse(value)
+            .map(ValueTest::Place)
+            .ok_or_else(|| bad_value(asked, "not latitude|longitude|distance|units")),
+        Kind::Sound => SoundTest::parse(value)
+            .map(ValueTest::Sound)
+            .ok_or_else(|| bad_value(asked, "no name")),
+        Kind::Composite => composite_test(asked, value, asking),
     }
+}
+
+fn token_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTest, Issue> {
+    let test = match asked.modifier {
+        "" | "not" | "~ne" => TokenTest::parse(value, false),
+        "text" => TokenTest::parse(value, true),
+        "of-type" => TokenTest::of_type(value)
+            .ok_or_else(|| bad_value(asked, ":of-type takes system|code|value, all three"))?,
+        "in" | "not-in" | "above" | "below" => TokenTest::one_of(codes(asked, value, asking)?),
+        _ => return Err(bad_modifier(asked)),
+    };
+    Ok(ValueTest::Token(test))
+}
+
+/// `code$value`: one value for each component.
+fn composite_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTest, Issue> {
+    let parts = split(value, '$');
+    let components = &asked.parameter.components;
+    if parts.len() != components.len() || parts.iter().any(|part| part.is_empty()) {
+        let count = components.len();
+        let why = format!("a composite of {count} values joined by $");
+        return Err(bad_value(asked, &why));
+    }
+    let tests = parts.iter().zip(components).map(|(part, component)| {
+        let wrong = || bad_value(asked, &format!("not a value of {}", component.defined_by));
+        match component.kind {
+            Kind::Token => Some(ValueTest::Token(TokenTest::parse(part, false))),
+            Kind::Text => StringTest::parse("", part).map(ValueTest::Text),
+            Kind::Uri => UriTest::parse("", part).map(ValueTest::Uri),
+            Kind::Reference => ReferenceTest::parse(part, None, &[]).map(ValueTest::Reference),
+            Kind::Date => DateTest::parse(part, asking.zone).map(ValueTest::Date),
+            Kind::Number | Kind::Quantity => {
+                QuantityTest::parse(part).map(|test| ValueTest::Quantity(Box::new(test)))
+            }
+            Kind::Composite | Kind::Place | Kind::Sound => None,
+        }
+        .ok_or_else(wrong)
+    });
+    Ok(ValueTest::Composite(tests.collect::<Result<_, Issue>>()?))
 }
 
 fn reference_test(asked: &Asked, value: &str) -> Result<ValueTest, Issue> {
@@ -218,6 +312,14 @@ fn bad_value(asked: &Asked, why: &str) -> Issue {
 }
 
 impl ValueTest {
+    fn localize(&mut self, base: &str) {
+        match self {
+            ValueTest::Reference(reference) => reference.localize(base),
+            ValueTest::Composite(parts) => parts.iter_mut().for_each(|part| part.localize(base)),
+            _ => {}
+        }
+    }
+
     fn matches(&self, value: &Value) -> bool {
         match (self, value) {
             (ValueTest::Token(test), Value::Token(token)) => test.matches(token),
@@ -226,6 +328,12 @@ impl ValueTest {
             (ValueTest::Date(test), Value::Date(span)) => test.matches(*span),
             (ValueTest::Uri(test), Value::Uri(uri)) => test.matches(uri),
             (ValueTest::Quantity(test), Value::Amount(amount)) => test.matches(amount),
+            (ValueTest::Place(test), Value::Place(place)) => test.matches(place),
+            (ValueTest::Sound(test), Value::Text(text)) => test.matches(text),
+            (ValueTest::Composite(tests), Value::Composite(components)) => tests
+                .iter()
+                .zip(components)
+                .all(|(test, values)| values.iter().any(|value| test.matches(value))),
             _ => false,
         }
     }
@@ -237,7 +345,10 @@ impl ValueTest {
             ValueTest::Reference(test) => test.candidates(sink),
             ValueTest::Date(test) => test.candidates(sink),
             ValueTest::Uri(test) => test.candidates(sink),
-            ValueTest::Quantity(_) => false,
+            ValueTest::Quantity(_)
+            | ValueTest::Place(_)
+            | ValueTest::Sound(_)
+            | ValueTest::Composite(_) => false,
         }
     }
 }

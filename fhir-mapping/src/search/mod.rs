@@ -83,7 +83,6 @@ pub fn definitions(resource_type: &str) -> Vec<Definition> {
     let parameters = definitions::of_type(resource_type).map_or(&[][..], |d| &d.parameters);
     parameters
         .iter()
-        .filter(|p| p.kind != definitions::Kind::Unsupported)
         .map(|p| Definition {
             name: p.name,
             kind: p.kind.code(),

@@ -32,8 +32,14 @@ static TRUE: Json = Json::Bool(true);
 static FALSE: Json = Json::Bool(false);
 
 impl Path {
-    /// `None` when the text is outside the subset.
+    /// `None` when the text is outside the subset. `.` is where the walk starts.
     pub(super) fn compile(text: &'static str) -> Option<Path> {
+        if text == "." {
+            return Some(Path {
+                steps: Vec::new(),
+                system: None,
+            });
+        }
         let (text, system) = match text.strip_suffix('}') {
             Some(rest) => {
                 let (path, system) = rest.rsplit_once('{')?;
@@ -60,6 +66,16 @@ impl Path {
     /// Calls `found` with every value of the expression. Arrays are entered on the way.
     pub(super) fn visit<'a>(&self, root: &'a Json, found: &mut dyn FnMut(&'a Json)) {
         walk(&self.steps, root, root, found);
+    }
+
+    /// The same from a node below the root.
+    pub(super) fn visit_from<'a>(
+        &self,
+        node: &'a Json,
+        root: &'a Json,
+        found: &mut dyn FnMut(&'a Json),
+    ) {
+        walk(&self.steps, node, root, found);
     }
 }
 

@@ -19,7 +19,7 @@ const MISSING: u8 = 1;
 const TEXT_BYTES_MAX: usize = 64;
 
 pub(super) fn is_sortable(parameter: &Parameter) -> bool {
-    parameter.kind != Kind::Unsupported
+    !matches!(parameter.kind, Kind::Composite | Kind::Place | Kind::Sound)
 }
 
 /// The keys of all `_sort` parameters, one after the other.
@@ -57,6 +57,7 @@ fn order_bytes(value: &Value) -> Option<Vec<u8>> {
         Value::Reference(link) => Some(terminated(link.target.as_ref()?.as_bytes())),
         Value::Date(span) => Some((span.low ^ i64::MIN).to_be_bytes().to_vec()),
         Value::Amount(amount) => Some(terminated(&quantity::order_bytes(amount)?)),
+        Value::Place(_) | Value::Composite(_) => None,
     }
 }
 

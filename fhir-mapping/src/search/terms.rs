@@ -76,9 +76,12 @@ impl Sink {
 }
 
 /// Tokens and references are so often there that presence would select little: they have no such
-/// term, and a search that needs it walks the type.
+/// term, and a search that needs it walks the type. Composites are found by their components' terms.
 pub(super) fn posts_presence(kind: Kind) -> bool {
-    !matches!(kind, Kind::Token | Kind::Reference | Kind::Unsupported)
+    matches!(
+        kind,
+        Kind::Text | Kind::Date | Kind::Uri | Kind::Number | Kind::Quantity
+    )
 }
 
 /// All terms of a resource, sorted, without repeats.
@@ -128,6 +131,6 @@ fn post(value: &Value, targets: &[&str], sink: &mut Sink) {
         Value::Reference(link) => link.post(targets, sink),
         Value::Date(span) => date::post(*span, sink),
         Value::Uri(text) => uri::post(text, sink),
-        Value::Amount(_) => {}
+        Value::Amount(_) | Value::Place(_) | Value::Composite(_) => {}
     }
 }

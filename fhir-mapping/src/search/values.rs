@@ -1,8 +1,9 @@
 //! Search values of one resource, and their extraction under the official expressions.
 
 use super::Zone;
-use super::definitions::{self, Kind, Parameter, TypeDefinitions};
+use super::definitions::{self, ComponentPath, Kind, Parameter, TypeDefinitions};
 use super::kinds::calendar::Span;
+use super::kinds::place::{self, Place};
 use super::kinds::quantity::{self, Amount};
 use super::kinds::reference::{self, Link};
 use super::kinds::token::{self, Token};
@@ -29,6 +30,9 @@ pub(super) enum Value {
     Date(Span),
     Uri(String),
     Amount(Amount),
+    Place(Place),
+    /// For each component of one context its values; none of the lists is empty.
+    Composite(Vec<Vec<Value>>),
 }
 
 impl PartialEq for SearchValues {
@@ -124,16 +128,46 @@ impl SearchValues {
 
 fn values_of(parameter: &Parameter, resource: &Json, zone: &Zone) -> Vec<Value> {
     let mut values = Vec::new();
+    if parameter.kind == Kind::Sound {
+        return values;
+    }
     for path in &parameter.paths {
         let system = path.system.as_deref();
-        path.visit(resource, &mut |node| {
-            collect(parameter.kind, node, system, zone, &mut values);
+        path.visit(resource, &mut |node| match parameter.kind {
+            Kind::Composite => values.extend(composite(parameter, node, resource, zone)),
+            kind => collect((kind, system), node, zone, &mut values),
         });
     }
     values
 }
 
-fn collect(kind: Kind, node: &Json, system: Option<&str>, zone: &Zone, values: &mut Vec<Value>) {
+/// The values of a composite in one context; `None` when a component has none there.
+fn composite(parameter: &Parameter, context: &Json, root: &Json, zone: &Zone) -> Option<Value> {
+    let mut components = Vec::with_capacity(parameter.components.len());
+    for component in &parameter.components {
+        let mut values = Vec::new();
+        for ComponentPath { is_absolute, path } in &component.paths {
+            let kind = (component.kind, path.system.as_deref());
+            let start = if *is_absolute { root } else { context };
+            path.visit_from(start, root, &mut |node| {
+                collect(kind, node, zone, &mut values)
+            });
+        }
+        if values.is_empty() {
+            return None;
+        }
+        components.push(values);
+    }
+    Some(Value::Composite(components))
+}
+
+/// `system` is the code system that plain codes have by their binding.
+fn collect(
+    (kind, system): (Kind, Option<&str>),
+    node: &Json,
+    zone: &Zone,
+    values: &mut Vec<Value>,
+) {
     match kind {
         Kind::Token => token::collect(node, system, &mut |v| values.push(Value::Token(v))),
         Kind::Text => string::collect(node, &mut |v| values.push(Value::Text(v))),
@@ -143,6 +177,7 @@ fn collect(kind: Kind, node: &Json, system: Option<&str>, zone: &Zone, values: &
         Kind::Number | Kind::Quantity => {
             quantity::collect(node, &mut |v| values.push(Value::Amount(v)));
         }
-        Kind::Composite | Kind::Unsupported => {}
+        Kind::Place => place::collect(node, &mut |v| values.push(Value::Place(v))),
+        Kind::Composite | Kind::Sound => {}
     }
 }

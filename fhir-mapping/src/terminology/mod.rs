@@ -8,6 +8,7 @@ pub mod filter;
 pub mod flags;
 pub mod grammar;
 pub mod library;
+pub(crate) mod measure;
 pub mod systems;
 pub mod units;
 pub mod value_set;

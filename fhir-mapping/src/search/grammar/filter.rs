@@ -248,7 +248,7 @@ fn leaf(
         modifier,
         value: &value,
     };
-    reader.made(&asked).map(Some)
+    reader.made(at, &asked).map(Some)
 }
 
 /// The modifier and the prefix that an operator stands for. Modifiers that start with `~` exist

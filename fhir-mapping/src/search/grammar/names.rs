@@ -117,15 +117,15 @@ impl<'a> Reader<'a> {
             modifier,
             value,
         };
-        self.made(&asked).map(Some)
+        self.made(at, &asked).map(Some)
     }
 
     /// The condition of a parameter with its modifier.
-    pub(super) fn made(&self, asked: &Asked) -> Result<Condition, Issue> {
+    pub(super) fn made(&self, at: Place, asked: &Asked) -> Result<Condition, Issue> {
         self.spend()?;
         match (asked.parameter.kind, asked.modifier) {
             (Kind::Reference, "above" | "below") => self.hierarchy(asked),
-            _ => Criterion::parse(asked, self.asking).map(Condition::Own),
+            _ => Criterion::parse(at.resource_type, asked, self.asking).map(Condition::Own),
         }
     }
 
@@ -298,8 +298,7 @@ impl<'a> Reader<'a> {
 }
 
 pub(super) fn find(resource_type: &str, code: &str) -> Option<(u16, &'static Parameter)> {
-    let (index, parameter) = definitions::of_type(resource_type)?.find(code)?;
-    (parameter.kind != Kind::Unsupported).then_some((index, parameter))
+    definitions::of_type(resource_type)?.find(code)
 }
 
 /// A reference parameter of an R4 type.

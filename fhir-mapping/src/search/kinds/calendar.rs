@@ -134,8 +134,13 @@ fn small(number: i16) -> Option<i8> {
     i8::try_from(number).ok()
 }
 
+/// At the ends of the calendar, where the zone's instants leave it, the time is taken as UTC.
 fn instant(at: DateTime, zone: &TimeZone) -> Option<i64> {
-    Some(zone.to_timestamp(at).ok()?.as_microsecond())
+    if let Ok(instant) = zone.to_timestamp(at) {
+        return Some(instant.as_microsecond());
+    }
+    let epoch = Date::constant(1970, 1, 1).at(0, 0, 0, 0);
+    i64::try_from(at.duration_since(epoch).as_micros()).ok()
 }
 
 /// The day in UTC an instant falls on; `None` outside the years that have buckets.

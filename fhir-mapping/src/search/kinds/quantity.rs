@@ -2,11 +2,11 @@
 //! (R4 3.1.1.4.7).
 
 use super::date::Prefix;
+use super::decimal::{Decimal, Written};
 use super::escape::{split, unescape};
+use super::sampled;
 use crate::model::Json;
-use bigdecimal::num_bigint::{BigInt, Sign};
-use bigdecimal::{BigDecimal, Zero};
-use std::str::FromStr;
+use crate::terminology::{measure, units};
 
 /// A number or a range of numbers with its unit. An open end is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,13 +22,11 @@ pub(in crate::search) struct Amount {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::search) struct QuantityTest {
     prefix: Prefix,
-    asked: BigDecimal,
+    asked: Written,
     system: Option<String>,
     code: Option<String>,
 }
 
-/// Exponents beyond this are no measurement, and would make comparing slow.
-const EXPONENT_MAX: i64 = 400;
 const CURRENCIES: &str = "urn:iso:std:iso:4217";
 
 pub(in crate::search) fn collect(value: &Json, found: &mut dyn FnMut(Amount)) {
@@ -39,6 +37,9 @@ pub(in crate::search) fn collect(value: &Json, found: &mut dyn FnMut(Amount)) {
             high: text,
             ..Amount::default()
         });
+    }
+    if value.get("origin").is_some() {
+        return sampled::range(value).into_iter().for_each(found);
     }
     let (low, high) = (value.get("low"), value.get("high"));
     if low.is_some() || high.is_some() {
@@ -55,7 +56,7 @@ pub(in crate::search) fn collect(value: &Json, found: &mut dyn FnMut(Amount)) {
     }
 }
 
-fn amount_of(quantity: &Json) -> Amount {
+pub(super) fn amount_of(quantity: &Json) -> Amount {
     let text = |key| quantity.get(key).and_then(Json::as_str).map(str::to_owned);
     let number = quantity
         .get("value")
@@ -89,86 +90,75 @@ impl QuantityTest {
         let filled = |text: &str| (!text.is_empty()).then(|| unescape(text));
         Some(QuantityTest {
             prefix,
-            asked: decimal(number)?,
+            asked: Written::parse(number)?,
             system: filled(system),
             code: filled(code),
         })
     }
 
     pub(in crate::search) fn matches(&self, amount: &Amount) -> bool {
-        let unit = |asked: &String| {
-            amount.code.as_ref() == Some(asked)
-                || (self.system.is_none() && amount.unit.as_ref() == Some(asked))
+        if self.system.is_some() && self.system != amount.system {
+            return false;
+        }
+        let Some(code) = &self.code else {
+            return self.compares(amount, &|number| Some(number));
         };
-        let same_system = self.system.is_none() || self.system == amount.system;
-        same_system && self.code.as_ref().is_none_or(unit) && self.compares(amount)
+        let is_same = amount.code.as_ref() == Some(code)
+            || (self.system.is_none() && amount.unit.as_ref() == Some(code));
+        if is_same {
+            return self.compares(amount, &|number| Some(number));
+        }
+        let Some(other) = amount.code.as_ref().filter(|_| self.is_ucum()) else {
+            return false;
+        };
+        let Some(conversion) = measure::conversion(other, code) else {
+            return false;
+        };
+        let converted = |number: Decimal| {
+            let text = conversion.apply(&number.moderate()?)?;
+            Decimal::parse(&text)
+        };
+        self.compares(amount, &converted)
     }
 
-    fn compares(&self, amount: &Amount) -> bool {
-        let end = |text: &Option<String>| text.as_deref().and_then(decimal);
-        let (low, high) = (end(&amount.low), end(&amount.high));
+    fn is_ucum(&self) -> bool {
+        self.system.as_deref() == Some(units::SYSTEM)
+    }
+
+    /// Compares what `convert` makes of the amount's ends; what cannot be converted never matches.
+    fn compares(&self, amount: &Amount, convert: &dyn Fn(Decimal) -> Option<Decimal>) -> bool {
+        let end = |text: &Option<String>| match text {
+            None => Some(None),
+            Some(text) => Decimal::parse(text).and_then(convert).map(Some),
+        };
+        let (Some(low), Some(high)) = (end(&amount.low), end(&amount.high)) else {
+            return false;
+        };
         if low.is_none() && high.is_none() {
             return false;
         }
-        let asked = &self.asked;
+        let asked = &self.asked.number;
         let above = high.as_ref().is_none_or(|high| high > asked);
         let below = low.as_ref().is_none_or(|low| low < asked);
-        let within = |half: BigDecimal| {
-            let (from, to) = (asked - &half, asked + &half);
+        let within = |(from, to): (Decimal, Decimal)| {
             low.as_ref().is_some_and(|low| *low >= from)
-                && high
-                    .as_ref()
-                    .is_some_and(|high| *high < to || (half.is_zero() && *high == to))
+                && high.as_ref().is_some_and(|high| *high < to)
         };
         match self.prefix {
-            Prefix::Eq | Prefix::Po => within(half_unit(asked)),
-            Prefix::Ne => !within(half_unit(asked)),
+            Prefix::Eq | Prefix::Po => within(self.asked.rounded()),
+            Prefix::Ne => !within(self.asked.rounded()),
             Prefix::Gt => above,
             Prefix::Lt => below,
             Prefix::Ge => above || high.as_ref() == Some(asked),
             Prefix::Le => below || low.as_ref() == Some(asked),
             Prefix::Sa => low.as_ref().is_some_and(|low| low > asked),
             Prefix::Eb => high.as_ref().is_some_and(|high| high < asked),
-            Prefix::Ap => within((asked.abs() / 10_u32).max(half_unit(asked))),
+            Prefix::Ap => within(self.asked.approximate()),
         }
     }
 }
 
-/// `None` for what is no decimal of a measurable size.
-fn decimal(text: &str) -> Option<BigDecimal> {
-    if text.len() > 64 {
-        return None;
-    }
-    let number = BigDecimal::from_str(text).ok()?;
-    let (_, scale) = number.as_bigint_and_exponent();
-    (-EXPONENT_MAX..=EXPONENT_MAX)
-        .contains(&scale)
-        .then_some(number)
-}
-
-/// Half a unit of the last digit that was written: 0.5 for `100`, 0.005 for `5.40`.
-fn half_unit(number: &BigDecimal) -> BigDecimal {
-    let (_, scale) = number.as_bigint_and_exponent();
-    BigDecimal::new(BigInt::from(5), scale + 1)
-}
-
-/// Bytes in the order of the numbers: sign, exponent, digits; all inverted below zero.
 pub(in crate::search) fn order_bytes(amount: &Amount) -> Option<Vec<u8>> {
-    let number = decimal(amount.low.as_deref().or(amount.high.as_deref())?)?;
-    if number.is_zero() {
-        return Some(vec![1]);
-    }
-    let (integer, scale) = number.normalized().as_bigint_and_exponent();
-    let digits = integer.magnitude().to_string();
-    let exponent = i64::try_from(digits.len()).ok()? - scale;
-    let exponent = u16::try_from(exponent + 4 * EXPONENT_MAX).ok()?;
-    let mut bytes = exponent.to_be_bytes().to_vec();
-    bytes.extend(digits.bytes());
-    let negative = integer.sign() == Sign::Minus;
-    if negative {
-        bytes.push(0);
-        bytes.iter_mut().for_each(|b| *b = !*b);
-    }
-    bytes.insert(0, if negative { 0 } else { 2 });
-    Some(bytes)
+    let number = Decimal::parse(amount.low.as_deref().or(amount.high.as_deref())?)?;
+    Some(number.order_bytes())
 }

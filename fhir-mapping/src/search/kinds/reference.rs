@@ -1,6 +1,6 @@
 //! Reference parameters: references between resources, logical identifiers and canonical URLs.
 
-use super::escape::{split, unescape};
+use super::escape::unescape;
 use super::token::{Token, TokenTest};
 use crate::model::{Json, Reference, is_valid_id};
 use crate::search::terms::Sink;
@@ -195,7 +195,7 @@ impl ReferenceTest {
             ReferenceTest::Local(wanted) => wanted.iter().for_each(|t| sink.put('=', &[t])),
             ReferenceTest::Id(id) => sink.put('/', &[id]),
             ReferenceTest::Url(url) => {
-                let bare = split(url, '|').first().copied().unwrap_or_default();
+                let bare = url.split_once('|').map_or(url.as_str(), |(bare, _)| bare);
                 sink.put('=', &[bare]);
             }
             ReferenceTest::Identifier(test) => return test.candidates('#', sink),

@@ -16,6 +16,8 @@ pub(in crate::search) enum StringTest {
     Exact(String),
     /// Folded, the whole value: of filters.
     Equals(String),
+    /// Nothing but punctuation, to the letter: the start of a value that folds to nothing too.
+    Unfolded(String),
     /// Folded end of the value: of filters.
     Ends(String),
 }
@@ -64,6 +66,10 @@ impl StringTest {
     /// `None` for a modifier that strings do not have.
     pub(in crate::search) fn parse(modifier: &str, text: &str) -> Option<StringTest> {
         let text = unescape(text);
+        let folds = !matches!(modifier, "exact");
+        if folds && fold(&text).is_empty() && StringTest::parse(modifier, "x").is_some() {
+            return Some(StringTest::Unfolded(text));
+        }
         match modifier {
             "" | "~sw" => Some(StringTest::Starts(fold(&text))),
             "~eq" | "~ne" => Some(StringTest::Equals(fold(&text))),
@@ -79,6 +85,7 @@ impl StringTest {
             StringTest::Starts(asked) => fold(value).starts_with(asked.as_str()),
             StringTest::Contains(asked) => fold(value).contains(asked.as_str()),
             StringTest::Exact(asked) => value == asked,
+            StringTest::Unfolded(asked) => value.contains(asked) && fold(value).is_empty(),
             StringTest::Equals(asked) => fold(value) == *asked,
             StringTest::Ends(asked) => fold(value).ends_with(asked.as_str()),
         }
@@ -94,6 +101,10 @@ impl StringTest {
             StringTest::Contains(_) | StringTest::Ends(_) => false,
             StringTest::Equals(asked) => {
                 sink.put('=', &[asked]);
+                true
+            }
+            StringTest::Unfolded(_) => {
+                sink.put('=', &[""]);
                 true
             }
             StringTest::Exact(asked) => {

@@ -16,6 +16,8 @@ pub(in crate::search) struct Token {
     pub(in crate::search) text: Option<String>,
     /// The system comes from the element's binding, not from the resource.
     pub(in crate::search) implied: bool,
+    /// System (empty for none) and code of each type that an identifier is said to be of.
+    pub(in crate::search) types: Vec<(String, String)>,
 }
 
 /// What a request asks of a token.
@@ -31,6 +33,8 @@ pub(in crate::search) enum TokenTest {
     System(String),
     /// `:text`, folded.
     Text(String),
+    /// `:of-type`: system and code of the type, and the value.
+    OfType(String, String, String),
     /// Codes and the systems that each may have; an empty text stands for any system.
     OneOf(HashMap<String, Vec<String>>),
 }
@@ -45,6 +49,7 @@ pub(in crate::search) fn collect(value: &Json, system: Option<&str>, found: &mut
         code: Some(code.to_owned()),
         text: None,
         implied: true,
+        types: Vec::new(),
     };
     match value {
         Json::String(code) => found(plain(code)),
@@ -72,11 +77,23 @@ pub(in crate::search) fn collect(value: &Json, system: Option<&str>, found: &mut
                     code,
                     text: shown,
                     implied: false,
+                    types: types_of(value),
                 });
             }
         }
         Json::Null | Json::Array(_) => {}
     }
+}
+
+/// The codings of `Identifier.type`.
+fn types_of(identifier: &Json) -> Vec<(String, String)> {
+    let codings = identifier.get("type").map(|kind| kind.items("coding"));
+    let text = |coding: &Json, key| coding.get(key).and_then(Json::as_str).map(str::to_owned);
+    let coded = codings.unwrap_or_default().iter().filter_map(|coding| {
+        let system = text(coding, "system").unwrap_or_default();
+        Some((system, text(coding, "code")?))
+    });
+    coded.collect()
 }
 
 impl Token {
@@ -100,6 +117,16 @@ impl TokenTest {
             [system, ""] => TokenTest::System(unescape(system)),
             [system, code] => TokenTest::Coded(unescape(system), unescape(code)),
             _ => TokenTest::Code(unescape(text)),
+        }
+    }
+
+    /// `:of-type`; `None` unless all three parts are there.
+    pub(in crate::search) fn of_type(text: &str) -> Option<TokenTest> {
+        match split(text, '|').as_slice() {
+            [system, code, value] if [system, code, value].iter().all(|p| !p.is_empty()) => Some(
+                TokenTest::OfType(unescape(system), unescape(code), unescape(value)),
+            ),
+            _ => None,
         }
     }
 
@@ -128,6 +155,10 @@ impl TokenTest {
                 let shown = token.text.as_deref().map(fold);
                 shown.is_some_and(|shown| starts_a_word(&shown, asked))
             }
+            TokenTest::OfType(system, code, value) => {
+                let is_of = |(s, c): &(String, String)| s == system && c == code;
+                is(&token.code, value) && token.types.iter().any(is_of)
+            }
             TokenTest::OneOf(codes) => {
                 let systems = token.code.as_ref().and_then(|code| codes.get(code));
                 systems.is_some_and(|systems| {
@@ -140,7 +171,10 @@ impl TokenTest {
     /// Posts the one term that every match has, under this tag; false when there is none.
     pub(in crate::search) fn candidates(&self, tag: char, sink: &mut Sink) -> bool {
         match self {
-            TokenTest::Code(code) | TokenTest::Bare(code) | TokenTest::Coded(_, code) => {
+            TokenTest::Code(code)
+            | TokenTest::Bare(code)
+            | TokenTest::Coded(_, code)
+            | TokenTest::OfType(_, _, code) => {
                 sink.put(tag, &[code]);
                 true
             }

@@ -326,7 +326,8 @@ fn quantities_and_uris() {
             ("value-quantity=ap7.5", true),
             ("value-quantity=ap9", false),
             ("value-quantity=8e0", false),
-            ("value-quantity=1e1", true),
+            ("value-quantity=1e1", false),
+            ("value-quantity=7e0", false),
             ("value-quantity:missing=false", true),
         ],
     );
@@ -355,4 +356,215 @@ fn quantities_and_uris() {
             ("_source:missing=true", true),
         ],
     );
+}
+
+#[test]
+fn composites() {
+    check(
+        OBSERVATION,
+        &[
+            ("code-value-quantity=718-7$7.2", true),
+            (
+                "code-value-quantity=http://loinc.org|718-7$gt7.1|http://unitsofmeasure.org|g/dL",
+                true,
+            ),
+            ("code-value-quantity=718-7$gt7.2", false),
+            ("code-value-quantity=HB$7.2", true),
+            ("code-value-quantity=718-8$7.2", false),
+            ("code-value-quantity=x$1,718-7$le7.2", true),
+            ("combo-code-value-quantity=718-7$7.2", true),
+            ("component-code-value-quantity=718-7$7.2", false),
+            ("code-value-string=718-7$x", false),
+            ("code-value-quantity:missing=false", true),
+            ("code-value-concept:missing=true", true),
+        ],
+    );
+    let pressure = r#"{"resourceType":"Observation","id":"bp","code":{"coding":[{"system":"http://loinc.org","code":"85354-9"}]},
+      "component":[{"code":{"coding":[{"code":"8480-6"}]},"valueQuantity":{"value":140}},
+        {"code":{"coding":[{"code":"8462-4"}]},"valueQuantity":{"value":90}}]}"#;
+    check(
+        pressure,
+        &[
+            ("component-code-value-quantity=8480-6$140", true),
+            // The value of another component does not count.
+            ("component-code-value-quantity=8480-6$90", false),
+            ("combo-code-value-quantity=8462-4$lt100", true),
+            ("code-value-quantity=85354-9$140", false),
+        ],
+    );
+    let measure = r#"{"resourceType":"Measure","id":"m","useContext":[
+      {"code":{"system":"http://t.org","code":"focus"},"valueCodeableConcept":{"coding":[{"system":"s","code":"d$1"}]}},
+      {"code":{"system":"http://t.org","code":"age"},"valueRange":{"low":{"value":5},"high":{"value":12}}}]}"#;
+    check(
+        measure,
+        &[
+            (r"context-type-value=http://t.org|focus$s|d\$1", true),
+            (r"context-type-value=age$s|d\$1", false),
+            ("context-type-quantity=age$gt11", true),
+            ("context-type-quantity=focus$gt11", false),
+        ],
+    );
+    let sequence = r#"{"resourceType":"MolecularSequence","id":"s","coordinateSystem":0,
+      "referenceSeq":{"chromosome":{"coding":[{"code":"1"}]},"windowStart":10,"windowEnd":20},
+      "variant":[{"start":128273725,"end":128273736}]}"#;
+    check(
+        sequence,
+        &[
+            ("chromosome-variant-coordinate=1$128273725$128273736", true),
+            ("chromosome-variant-coordinate=2$128273725$128273736", false),
+            ("chromosome-window-coordinate=1$lt11$gt19", true),
+        ],
+    );
+    let replaced = r#"{"resourceType":"DocumentReference","id":"d","relatesTo":[
+      {"code":"replaces","target":{"reference":"DocumentReference/old"}}]}"#;
+    check(
+        replaced,
+        &[
+            ("relationship=replaces$DocumentReference/old", true),
+            ("relationship=replaces$old", true),
+            ("relationship=appends$old", false),
+        ],
+    );
+}
+
+#[test]
+fn units_are_converted() {
+    check(
+        OBSERVATION,
+        &[
+            ("value-quantity=72|http://unitsofmeasure.org|g/L", true),
+            ("value-quantity=72.0|http://unitsofmeasure.org|g/L", true),
+            ("value-quantity=73|http://unitsofmeasure.org|g/L", false),
+            (
+                "value-quantity=ge7200|http://unitsofmeasure.org|mg/dL",
+                true,
+            ),
+            (
+                "value-quantity=gt7200|http://unitsofmeasure.org|mg/dL",
+                false,
+            ),
+            ("value-quantity=7.2|http://unitsofmeasure.org|mmol/L", false),
+            // Without a system the unit's own text is meant.
+            ("value-quantity=72||g/L", false),
+            (
+                "code-value-quantity=718-7$72|http://unitsofmeasure.org|g/L",
+                true,
+            ),
+        ],
+    );
+    let fever = r#"{"resourceType":"Observation","id":"t","valueQuantity":{"value":98.6,"system":"http://unitsofmeasure.org","code":"[degF]"}}"#;
+    check(
+        fever,
+        &[
+            ("value-quantity=37.0|http://unitsofmeasure.org|Cel", true),
+            ("value-quantity=ge37|http://unitsofmeasure.org|Cel", true),
+            ("value-quantity=gt37|http://unitsofmeasure.org|Cel", false),
+        ],
+    );
+    let curve = r#"{"resourceType":"Observation","id":"c","valueSampledData":{"origin":{"value":10,"system":"http://unitsofmeasure.org","code":"mV"},
+        "period":10,"factor":0.5,"dimensions":1,"data":"2 -4 E 6 U"}}"#;
+    check(
+        curve,
+        &[
+            ("value-quantity=ge13|http://unitsofmeasure.org|mV", true),
+            ("value-quantity=gt13", false),
+            ("value-quantity=lt8.5", true),
+            ("value-quantity=lt8", false),
+            ("value-quantity=gt0.0129|http://unitsofmeasure.org|V", true),
+        ],
+    );
+}
+
+#[test]
+fn places_sounds_types_and_hierarchies_of_uris() {
+    let clinic = r#"{"resourceType":"Location","id":"l","position":{"longitude":39.2026,"latitude":-6.1650}}"#;
+    check(
+        clinic,
+        &[
+            ("near=-6.8|39.28|73|km", true),
+            ("near=-6.8|39.28|70|km", false),
+            ("near=0|0|1|km,-6.165|39.2026|1|m", true),
+            ("near:missing=false", true),
+        ],
+    );
+    check(
+        PATIENT,
+        &[
+            ("phonetic=Nguien", true),
+            ("phonetic=tee my", true),
+            ("phonetic=Smith", false),
+            ("phonetic:missing=false", true),
+        ],
+    );
+    let typed = r#"{"resourceType":"Patient","id":"t","identifier":[
+      {"type":{"coding":[{"system":"http://t.org/v2-0203","code":"MR"}]},"system":"urn:a","value":"12|3"},
+      {"type":{"coding":[{"system":"http://t.org/v2-0203","code":"SS"},{"code":"X"}]},"value":"45"}]}"#;
+    check(
+        typed,
+        &[
+            (r"identifier:of-type=http://t.org/v2-0203|MR|12\|3", true),
+            ("identifier:of-type=http://t.org/v2-0203|SS|45", true),
+            ("identifier:of-type=http://t.org/v2-0203|MR|45", false),
+            ("identifier=45", true),
+        ],
+    );
+    let set = r#"{"resourceType":"ValueSet","id":"s","url":"http://x.org/fhir/ValueSet/a"}"#;
+    check(
+        set,
+        &[
+            ("url:below=http://x.org/fhir", true),
+            ("url:below=http://x.org/fhir/", true),
+            ("url:below=http://x.org/fh", false),
+            ("url:below=http://x.org/fhir/ValueSet/a", true),
+            ("url:above=http://x.org/fhir/ValueSet/a/b", true),
+            ("url:above=http://x.org/fhir/ValueSet/ab", false),
+            ("url:above=http://x.org/fhir", false),
+        ],
+    );
+}
+
+/// Complaint 21 of fhir-rest.md: trailing zeros lost, precision refused.
+#[test]
+fn decimals_of_any_precision_are_found_by_what_was_written() {
+    for (value, found, missed) in [
+        (
+            "7.20",
+            vec!["7.2", "7.20", "7.200", "7", "ge7.2"],
+            vec!["7.201", "7.19", "gt7.2"],
+        ),
+        ("100", vec!["100", "1e2", "100.0"], vec!["101", "99.4"]),
+        (
+            "0.000000000000000000012345",
+            vec!["1.2345e-20", "gt0"],
+            vec!["1.2346e-20", "lt0"],
+        ),
+        (
+            "1e500",
+            vec!["1e500", "gt1e499", "sa1"],
+            vec!["1e501", "lt1e400"],
+        ),
+        ("-1E-700", vec!["-1e-700", "lt0"], vec!["gt0"]),
+        ("1e99999999999999999999", vec!["gt1e9"], vec!["lt1e9"]),
+        (
+            "12345678901234567890123456789012345678901234567890123456789.5",
+            vec!["12345678901234567890123456789012345678901234567890123456789.5"],
+            vec!["12345678901234567890123456789012345678901234567890123456789.4"],
+        ),
+    ] {
+        let resource = format!(
+            r#"{{"resourceType":"Observation","id":"d","valueQuantity":{{"value":{value}}}}}"#
+        );
+        let cases = found
+            .iter()
+            .map(|text| (text, true))
+            .chain(missed.iter().map(|text| (text, false)));
+        for (text, expected) in cases {
+            check_in(
+                &resource,
+                &format!("value-quantity={text}"),
+                expected,
+                &zone("UTC"),
+            );
+        }
+    }
 }

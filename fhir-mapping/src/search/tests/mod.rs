@@ -1,6 +1,7 @@
 //! What matches what, as tables; the terms of two resources as text.
 
 mod grammar;
+mod harms;
 mod matching;
 mod posting;
 mod requests;
