@@ -67,7 +67,7 @@ fn arbitrary(code: &str) -> Vec<&str> {
 
 fn is_curved(code: &str) -> bool {
     let stem = code.trim_start_matches(['d', 'm', 'c', 'k', 'u', 'n']);
-    CURVED.iter().any(|name| stem == *name) || code.starts_with("B[") || code.starts_with("dB[")
+    CURVED.contains(&stem) || code.starts_with("B[") || code.starts_with("dB[")
 }
 
 fn decimal(number: f64) -> Option<BigDecimal> {
