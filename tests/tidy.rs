@@ -26,7 +26,8 @@ const LONG_FILES: [&str; 2] = [
 ];
 
 /// Folders that are registries of equals and may be wide.
-const WIDE_FOLDERS: [&str; 3] = [
+const WIDE_FOLDERS: [&str; 4] = [
+    "gateway/src/http/interactions/operations",
     "gateway/src/http/interactions",
     "store/src/codec",
     "fhir-mapping/src/search",

@@ -12,6 +12,7 @@ mod reserved;
 mod review;
 mod search;
 mod stamp;
+mod terminology;
 mod urgency;
 mod visit;
 mod write;
@@ -42,6 +43,7 @@ struct Inner {
     zone: Zone,
     /// Time given to the newest commit: `meta.lastUpdated` never goes backwards while we run.
     last_stamp_ms: AtomicI64,
+    terminology: terminology::Cache,
 }
 
 impl Repository {
@@ -52,6 +54,7 @@ impl Repository {
                 clock,
                 zone,
                 last_stamp_ms: AtomicI64::new(i64::MIN),
+                terminology: terminology::Cache::default(),
             }),
         }
     }

@@ -6,6 +6,7 @@ mod inputs;
 mod meta;
 mod resolve;
 mod table;
+mod terminology;
 
 use super::{Surface, answers};
 use crate::failure::Failure;

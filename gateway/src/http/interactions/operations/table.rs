@@ -1,6 +1,6 @@
 //! The rows: adding an operation is one row here and one file beside it.
 
-use super::{Effect, Level, Operation, everything, meta, resolve};
+use super::{Effect, Level, Operation, everything, meta, resolve, terminology};
 
 pub(super) static ALL: &[Operation] = &[
     PATIENT_EVERYTHING,
@@ -8,6 +8,12 @@ pub(super) static ALL: &[Operation] = &[
     META,
     META_ADD,
     META_DELETE,
+    EXPAND,
+    VALUE_SET_VALIDATE_CODE,
+    CODE_SYSTEM_VALIDATE_CODE,
+    LOOKUP,
+    SUBSUMES,
+    TRANSLATE,
     RESOLVE,
 ];
 
@@ -63,4 +69,58 @@ const ENCOUNTER_EVERYTHING: Operation = Operation {
     types: &["Encounter"],
     effect: Effect::Reads,
     run: |asked| Box::pin(everything::answer(asked)),
+};
+
+const EXPAND: Operation = Operation {
+    name: "expand",
+    definition: "http://hl7.org/fhir/OperationDefinition/ValueSet-expand",
+    levels: &[Level::Type, Level::Instance],
+    types: &["ValueSet"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(terminology::expand(asked)),
+};
+
+const VALUE_SET_VALIDATE_CODE: Operation = Operation {
+    name: "validate-code",
+    definition: "http://hl7.org/fhir/OperationDefinition/ValueSet-validate-code",
+    levels: &[Level::Type, Level::Instance],
+    types: &["ValueSet"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(terminology::of_value_set(asked)),
+};
+
+const CODE_SYSTEM_VALIDATE_CODE: Operation = Operation {
+    name: "validate-code",
+    definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-validate-code",
+    levels: &[Level::Type, Level::Instance],
+    types: &["CodeSystem"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(terminology::of_code_system(asked)),
+};
+
+const LOOKUP: Operation = Operation {
+    name: "lookup",
+    definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-lookup",
+    levels: &[Level::Type],
+    types: &["CodeSystem"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(terminology::lookup(asked)),
+};
+
+const SUBSUMES: Operation = Operation {
+    name: "subsumes",
+    definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-subsumes",
+    levels: &[Level::Type, Level::Instance],
+    types: &["CodeSystem"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(terminology::subsumes(asked)),
+};
+
+const TRANSLATE: Operation = Operation {
+    name: "translate",
+    definition: "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate",
+    levels: &[Level::Type, Level::Instance],
+    types: &["ConceptMap"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(terminology::translate(asked)),
 };
