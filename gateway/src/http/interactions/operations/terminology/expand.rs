@@ -100,9 +100,10 @@ fn wishes(inputs: &Inputs) -> Result<Wishes, Failure> {
 
 impl Wishes {
     fn wants(&self, member: &Member) -> bool {
-        let is_standing = !(self.active_only && member.is_inactive)
-            && !(self.selectable_only && member.is_abstract);
-        is_standing
+        let is_out = self.active_only && member.is_inactive;
+        let is_heading = self.selectable_only && member.is_abstract;
+        !is_out
+            && !is_heading
             && self
                 .filter
                 .as_ref()
