@@ -11,6 +11,7 @@ mod terms;
 mod values;
 
 mod asking;
+mod codes;
 mod condition;
 mod criterion;
 mod grammar;

@@ -473,3 +473,27 @@ fn value_sets_and_hierarchies() {
     );
     assert_eq!(alone.unwrap_err()[0].number, "E-SEARCH-13");
 }
+
+/// R4's own code systems answer too.
+#[test]
+fn own_terminology_is_asked() {
+    let zone = zone("UTC");
+    let base = crate::terminology::Base;
+    let terminology = crate::terminology::Terminology::new(&base);
+    let asking = Asking::new(Handling::Strict, &zone).with_terminology(&terminology);
+    let ask = |text: &str| Query::parse_with("Patient", &pairs(text), &asking);
+    let values = extract(&tree(PATIENT), &zone);
+    let set = "http://hl7.org/fhir/ValueSet/administrative-gender";
+    assert!(ask(&format!("gender:in={set}")).unwrap().matches(&values));
+    assert!(
+        !ask(&format!("gender:not-in={set}"))
+            .unwrap()
+            .matches(&values)
+    );
+    let unknown = ask("gender:in=http://x.org/nothing").unwrap_err();
+    assert!(
+        unknown[0].text.starts_with("gender: "),
+        "{}",
+        unknown[0].text
+    );
+}
