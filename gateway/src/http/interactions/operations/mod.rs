@@ -3,6 +3,7 @@
 
 mod everything;
 mod inputs;
+mod lastn;
 mod meta;
 mod resolve;
 mod table;

@@ -1,10 +1,11 @@
 //! The rows: adding an operation is one row here and one file beside it.
 
-use super::{Effect, Level, Operation, everything, meta, resolve, terminology};
+use super::{Effect, Level, Operation, everything, lastn, meta, resolve, terminology};
 
 pub(super) static ALL: &[Operation] = &[
     PATIENT_EVERYTHING,
     ENCOUNTER_EVERYTHING,
+    LASTN,
     META,
     META_ADD,
     META_DELETE,
@@ -123,4 +124,13 @@ const TRANSLATE: Operation = Operation {
     types: &["ConceptMap"],
     effect: Effect::Reads,
     run: |asked| Box::pin(terminology::translate(asked)),
+};
+
+const LASTN: Operation = Operation {
+    name: "lastn",
+    definition: "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+    levels: &[Level::Type],
+    types: &["Observation"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(lastn::answer(asked)),
 };

@@ -2,6 +2,7 @@
 
 mod codes;
 mod labels;
+mod newest;
 mod rows;
 mod whole_records;
 
