@@ -6,6 +6,7 @@
 pub mod compartment;
 pub mod conflict;
 pub mod draft;
+pub mod fhirpath;
 pub mod model;
 pub mod patch;
 pub mod search;

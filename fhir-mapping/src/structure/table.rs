@@ -32,7 +32,7 @@ pub(crate) struct TypeIndex(usize);
 pub(crate) struct CodeListIndex(usize);
 
 /// A resource, data type or backbone element.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Type {
     /// `Patient`, `HumanName`, `Patient.contact`.
     pub(crate) name: &'static str,
@@ -47,7 +47,7 @@ pub(crate) struct Type {
 /// A set of elements of one type, a bit each; the names of a choice share one bit.
 pub(crate) type Slots = u128;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Element {
     /// As in JSON: `valueQuantity`.
     pub(crate) json_name: &'static str,

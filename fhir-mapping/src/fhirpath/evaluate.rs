@@ -1,0 +1,201 @@
+//! One evaluation: goes through the expression, spending its budget.
+
+use super::expression::Expr;
+use super::functions;
+use super::item::{Item, Node, Shape, Value};
+use super::types::{TypeName, specialises};
+use super::{Budget, Scope, Stop, navigate, operators};
+use std::borrow::Cow;
+
+/// What stays the same during an evaluation, and what it may still cost.
+pub(super) struct Run<'a, 'r> {
+    pub(super) scope: &'r Scope<'a>,
+    pub(super) budget: &'r mut Budget,
+}
+
+/// What `$this`, `$index` and `$total` are; a path begins at `$this`.
+#[derive(Clone, Copy)]
+pub(super) struct Local<'a, 'l> {
+    pub(super) this: &'l [Item<'a>],
+    pub(super) index: Option<usize>,
+    pub(super) total: Option<&'l [Item<'a>]>,
+}
+
+pub(super) type Items<'a> = Vec<Item<'a>>;
+
+impl<'a> Run<'a, '_> {
+    pub(super) fn whole(&mut self, root: &'a Expr) -> Result<Items<'a>, Stop> {
+        let this = [Item::Node(self.scope.focus.clone())];
+        let local = Local {
+            this: &this,
+            index: None,
+            total: None,
+        };
+        self.eval(root, local)
+    }
+
+    pub(super) fn eval(&mut self, expr: &'a Expr, local: Local<'a, '_>) -> Result<Items<'a>, Stop> {
+        self.budget.spend(1)?;
+        let value = |value| Ok(vec![Item::Value(value)]);
+        match expr {
+            Expr::Empty => Ok(Vec::new()),
+            Expr::Bool(literal) => value(Value::Bool(*literal)),
+            Expr::Integer(literal) => value(Value::Integer(*literal)),
+            Expr::Decimal(literal) => value(Value::Decimal(literal.clone())),
+            Expr::Text(literal) => value(Value::Text(Cow::Borrowed(literal))),
+            Expr::Moment(literal) => value(Value::Moment(literal.clone())),
+            Expr::Quantity(literal) => value(Value::Quantity(literal.clone())),
+            Expr::This => {
+                self.budget.spend(local.this.len())?;
+                Ok(local.this.to_vec())
+            }
+            Expr::Index => Ok(local.index.map(count_item).into_iter().collect()),
+            Expr::Total => Ok(local.total.unwrap_or_default().to_vec()),
+            Expr::External(name) => self.external(name),
+            Expr::Member(None, name) => self.first_member(local.this, name),
+            Expr::Member(Some(before), name) => {
+                let before = self.eval(before, local)?;
+                self.member(&before, name)
+            }
+            Expr::Call(before, function, arguments) => {
+                let input = match before {
+                    Some(before) => self.eval(before, local)?,
+                    None => local.this.to_vec(),
+                };
+                let call = functions::Call { arguments, local };
+                functions::call(self, *function, input, call)
+            }
+            Expr::At(before, index) => {
+                let items = self.eval(before, local)?;
+                let index = self.eval(index, local)?;
+                let index = functions::whole(&index, "[ ]")?;
+                let at = index.and_then(|i| usize::try_from(i).ok());
+                Ok(at
+                    .and_then(|i| items.into_iter().nth(i))
+                    .into_iter()
+                    .collect())
+            }
+            Expr::Minus(inner) => {
+                let items = self.eval(inner, local)?;
+                operators::negate(items)
+            }
+            Expr::Plus(inner) => {
+                let items = self.eval(inner, local)?;
+                let negated = operators::negate(items)?;
+                operators::negate(negated)
+            }
+            Expr::Operator(operator, left, right) => {
+                operators::apply(self, *operator, (left, right), local)
+            }
+            Expr::Is(inner, name) => {
+                let items = self.eval(inner, local)?;
+                is(&items, name)
+            }
+            Expr::As(inner, name) => {
+                let items = self.eval(inner, local)?;
+                Ok(items.into_iter().filter(|i| is_of(i, name)).collect())
+            }
+        }
+    }
+
+    fn external(&self, name: &str) -> Result<Items<'a>, Stop> {
+        let text = |text: &'static str| Ok(vec![Item::text(text)]);
+        let node = |node: &Node<'a>| Ok(vec![Item::Node(node.clone())]);
+        match name {
+            "context" => node(&self.scope.focus),
+            "resource" => node(&self.scope.resource),
+            "rootResource" => node(&self.scope.root),
+            "ucum" => text("http://unitsofmeasure.org"),
+            "sct" => text("http://snomed.info/sct"),
+            "loinc" => text("http://loinc.org"),
+            _ => {
+                let base = match name.split_once('-') {
+                    Some(("vs", _)) => "http://hl7.org/fhir/ValueSet/",
+                    Some(("ext", _)) => "http://hl7.org/fhir/StructureDefinition/",
+                    _ => return Err(Stop::External(name.to_owned())),
+                };
+                let rest = name.split_once('-').map_or("", |(_, rest)| rest);
+                Ok(vec![Item::text(format!("{base}{rest}"))])
+            }
+        }
+    }
+
+    /// A path's first name may be the type of where it begins: `Patient.name`.
+    fn first_member(&mut self, this: &[Item<'a>], name: &str) -> Result<Items<'a>, Stop> {
+        if name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            let of_type = |item: &&Item<'a>| match item {
+                Item::Node(node) => specialises(node.type_name(), name),
+                Item::Value(_) => false,
+            };
+            let found: Items<'a> = this.iter().filter(of_type).cloned().collect();
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        self.member(this, name)
+    }
+
+    pub(super) fn member(&mut self, before: &[Item<'a>], name: &str) -> Result<Items<'a>, Stop> {
+        let mut found = Vec::new();
+        for item in before {
+            self.budget.spend(1)?;
+            if let Item::Node(node) = item {
+                let count = found.len();
+                navigate::member(node, name, &mut found);
+                self.budget.spend(found.len() - count)?;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn children(&mut self, before: &[Item<'a>]) -> Result<Items<'a>, Stop> {
+        let mut found = Vec::new();
+        for item in before {
+            self.budget.spend(1)?;
+            if let Item::Node(node) = item {
+                let count = found.len();
+                navigate::children(node, &mut found);
+                self.budget.spend(found.len() - count)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// All elements below, outer before inner.
+    pub(super) fn descendants(&mut self, before: &[Item<'a>]) -> Result<Items<'a>, Stop> {
+        let mut found = self.children(before)?;
+        let mut at = 0;
+        while let Some(Item::Node(node)) = found.get(at).cloned() {
+            self.budget.spend(1)?;
+            let count = found.len();
+            navigate::children(&node, &mut found);
+            self.budget.spend(found.len() - count)?;
+            at += 1;
+        }
+        Ok(found)
+    }
+}
+
+/// A count as an item.
+pub(super) fn count_item<'a>(count: usize) -> Item<'a> {
+    Item::integer(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+/// `is`: empty for nothing, refused for several.
+pub(super) fn is<'a>(items: &[Item<'a>], name: &TypeName) -> Result<Items<'a>, Stop> {
+    match items {
+        [] => Ok(Vec::new()),
+        [one] => Ok(vec![Item::bool(is_of(one, name))]),
+        _ => Err(Stop::Several("is")),
+    }
+}
+
+pub(super) fn is_of(item: &Item<'_>, name: &TypeName) -> bool {
+    match item {
+        Item::Node(node) => match node.shape() {
+            Shape::Unknown => false,
+            _ => name.takes_fhir(node.type_name()),
+        },
+        Item::Value(value) => name.takes_system(value.type_name()),
+    }
+}

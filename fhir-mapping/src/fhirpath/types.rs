@@ -1,0 +1,99 @@
+//! Type names in expressions, and which types specialise which.
+
+use crate::structure::table::table;
+
+/// `Patient`, `FHIR.string`, `System.String`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TypeName {
+    pub(super) space: Option<Space>,
+    pub(super) name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    System,
+    Fhir,
+    /// A namespace nobody knows: no item is of its types.
+    Other,
+}
+
+impl TypeName {
+    pub(super) fn new(space: Option<&str>, name: &str) -> TypeName {
+        let space = space.map(|s| match s {
+            "System" => Space::System,
+            "FHIR" => Space::Fhir,
+            _ => Space::Other,
+        });
+        TypeName {
+            space,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Whether an element of FHIR type `found` is of this type.
+    pub(super) fn takes_fhir(&self, found: &str) -> bool {
+        match self.space {
+            None | Some(Space::Fhir) => specialises(found, &self.name) || self.is_loose(found),
+            Some(Space::System | Space::Other) => false,
+        }
+    }
+
+    /// Whether a value of System type `found` is of this type.
+    pub(super) fn takes_system(&self, found: &str) -> bool {
+        match self.space {
+            None | Some(Space::System) => found == self.name || self.name == "Any",
+            Some(Space::Fhir | Space::Other) => false,
+        }
+    }
+
+    /// R4's own invariants write `answer is Boolean` where the element is a `boolean`.
+    fn is_loose(&self, found: &str) -> bool {
+        self.space.is_none()
+            && matches!(
+                self.name.as_str(),
+                "Boolean" | "String" | "Integer" | "Decimal" | "Date" | "DateTime" | "Time"
+            )
+            && system_of(found) == Some(self.name.as_str())
+    }
+}
+
+/// The System type that a primitive's value has.
+fn system_of(fhir: &str) -> Option<&'static str> {
+    Some(match fhir {
+        "boolean" => "Boolean",
+        "integer" | "positiveInt" | "unsignedInt" => "Integer",
+        "decimal" => "Decimal",
+        "date" => "Date",
+        "dateTime" | "instant" => "DateTime",
+        "time" => "Time",
+        "xhtml" => return None,
+        primitive if primitive.starts_with(|c: char| c.is_ascii_lowercase()) => "String",
+        _ => return None,
+    })
+}
+
+/// Whether `found` is `wanted` or derives from it.
+pub(super) fn specialises(found: &str, wanted: &str) -> bool {
+    let mut name = found;
+    for _ in 0..6 {
+        if name == wanted {
+            return true;
+        }
+        let Some(base) = base(name) else { return false };
+        name = base;
+    }
+    false
+}
+
+fn base(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "code" | "id" | "markdown" => "string",
+        "url" | "canonical" | "uuid" | "oid" => "uri",
+        "positiveInt" | "unsignedInt" => "integer",
+        "Age" | "Count" | "Distance" | "Duration" | "MoneyQuantity" | "SimpleQuantity" => {
+            "Quantity"
+        }
+        _ if name.starts_with(|c: char| c.is_ascii_lowercase()) => "Element",
+        _ => table().type_named(name).map(|of| of.base)?,
+    })
+}
