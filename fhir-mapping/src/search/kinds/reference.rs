@@ -18,7 +18,7 @@ pub(in crate::search) struct Link {
 pub(in crate::search) enum ReferenceTest {
     /// One of these `Type/id`.
     Local(Vec<String>),
-    /// This id, of any type.
+    /// This id, of any type; or the very text, which a canonical may be.
     Id(String),
     /// An absolute URL; a canonical one matches in every version unless one is asked.
     Url(String),
@@ -141,7 +141,8 @@ impl ReferenceTest {
                 }
                 None if is_wide(targets) => ReferenceTest::Id(text),
                 None => {
-                    ReferenceTest::Local(targets.iter().map(|t| format!("{t}/{text}")).collect())
+                    let places = targets.iter().map(|t| format!("{t}/{text}"));
+                    ReferenceTest::Local(places.chain([text.clone()]).collect())
                 }
             });
         }
@@ -179,7 +180,9 @@ impl ReferenceTest {
             ReferenceTest::Local(wanted) => {
                 target.is_some_and(|t| wanted.iter().any(|asked| asked == t))
             }
-            ReferenceTest::Id(id) => link.local().is_some_and(|(_, found)| found == id),
+            ReferenceTest::Id(id) => {
+                target == Some(id) || link.local().is_some_and(|(_, found)| found == id)
+            }
             ReferenceTest::Url(url) => target.is_some_and(|t| {
                 t == url || t.split_once('|').is_some_and(|(bare, _)| bare == url)
             }),
@@ -193,7 +196,10 @@ impl ReferenceTest {
     pub(in crate::search) fn candidates(&self, sink: &mut Sink) -> bool {
         match self {
             ReferenceTest::Local(wanted) => wanted.iter().for_each(|t| sink.put('=', &[t])),
-            ReferenceTest::Id(id) => sink.put('/', &[id]),
+            ReferenceTest::Id(id) => {
+                sink.put('/', &[id]);
+                sink.put('=', &[id]);
+            }
             ReferenceTest::Url(url) => {
                 let bare = url.split_once('|').map_or(url.as_str(), |(bare, _)| bare);
                 sink.put('=', &[bare]);

@@ -3,7 +3,9 @@
 mod grammar;
 mod harms;
 mod matching;
+mod oracle;
 mod posting;
+mod random;
 mod requests;
 
 use super::*;
