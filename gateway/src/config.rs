@@ -31,6 +31,9 @@ pub struct Site {
     pub base_url: Option<String>,
 }
 
+/// One commit holds them all.
+const CONDITIONAL_DELETE_MAX: usize = 1_000;
+
 /// `[http]`: the FHIR endpoint.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -49,6 +52,8 @@ pub struct Http {
     pub page_size: usize,
     pub page_size_max: usize,
     pub bundle_entries_max: usize,
+    /// Most resources that one conditional delete may take; 1 makes it single.
+    pub conditional_delete_max: usize,
     /// Names that `Host` may carry beside addresses and `localhost`; empty allows any name on
     /// addresses other than loopback.
     pub host_names: Vec<String>,
@@ -215,6 +220,9 @@ impl Config {
         if http.requests_per_second == 0 || http.burst == 0 {
             return invalid("http.requests_per_second", "rate and burst must exceed 0");
         }
+        if !(1..=CONDITIONAL_DELETE_MAX).contains(&http.conditional_delete_max) {
+            return invalid("http.conditional_delete_max", "must be from 1 to 1000");
+        }
         if http.page_size > http.page_size_max {
             return invalid("http.page_size", "is larger than page_size_max");
         }
@@ -287,6 +295,7 @@ impl Default for Http {
             page_size: 50,
             page_size_max: 1000,
             bundle_entries_max: 20_000,
+            conditional_delete_max: 1,
             host_names: Vec::new(),
         }
     }
@@ -446,6 +455,8 @@ mod tests {
         check_refused("[http]\nlisten = \"localhost\"", "E-CONFIG-2");
         check_refused("[http]\ntls_cert = \"a\"", "go together");
         check_refused("[http]\npage_size = 0", "greater than 0");
+        check_refused("[http]\nconditional_delete_max = 0", "from 1 to 1000");
+        check_refused("[http]\nconditional_delete_max = 1001", "from 1 to 1000");
         check_refused("[http]\npage_size = 5000", "larger than page_size_max");
         check_refused("[site]\nbase_url = \"http://a/\"", "site.base_url");
         check_refused(

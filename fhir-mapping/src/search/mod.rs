@@ -79,6 +79,14 @@ pub fn extract(resource: &Json, zone: &Zone) -> SearchValues {
     SearchValues::extract(resource, zone)
 }
 
+/// The period that a FHIR date, dateTime or instant stands for: its first millisecond since 1970 and
+/// the first after it. `None` when the text is no such thing.
+pub fn period_ms(text: &str, zone: &Zone) -> Option<(i64, i64)> {
+    let span = kinds::calendar::parse(text, zone)?;
+    let end = span.high.checked_add(999)?.div_euclid(1000);
+    Some((span.low.div_euclid(1000), end))
+}
+
 /// Parameters that work for this type, sorted by name.
 pub fn definitions(resource_type: &str) -> Vec<Definition> {
     let parameters = definitions::of_type(resource_type).map_or(&[][..], |d| &d.parameters);

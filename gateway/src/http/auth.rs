@@ -192,10 +192,16 @@ impl Caller {
             | Interaction::Read { .. }
             | Interaction::Vread { .. }
             | Interaction::History { .. }
+            | Interaction::TypeHistory { .. }
+            | Interaction::SystemHistory
             | Interaction::Search { .. } => true,
             Interaction::Create { .. }
             | Interaction::Update { .. }
+            | Interaction::UpdateWhere { .. }
+            | Interaction::Patch { .. }
+            | Interaction::PatchWhere { .. }
             | Interaction::Delete { .. }
+            | Interaction::DeleteWhere { .. }
             | Interaction::Bundle => matches!(self.role, Role::Client | Role::Admin),
             Interaction::Operation(call) => match call.operation.effect {
                 Effect::Reads => true,

@@ -25,6 +25,12 @@ pub enum Interaction {
         resource_type: String,
         id: String,
     },
+    /// History of all resources of a type.
+    TypeHistory {
+        resource_type: String,
+    },
+    /// History of the whole site.
+    SystemHistory,
     /// GET or POST `_search`.
     Search {
         resource_type: String,
@@ -33,6 +39,20 @@ pub enum Interaction {
         resource_type: String,
     },
     Update {
+        resource_type: String,
+        id: String,
+    },
+    /// PUT, PATCH or DELETE of a type: the resource is named by search criteria.
+    UpdateWhere {
+        resource_type: String,
+    },
+    PatchWhere {
+        resource_type: String,
+    },
+    DeleteWhere {
+        resource_type: String,
+    },
+    Patch {
         resource_type: String,
         id: String,
     },
@@ -54,9 +74,15 @@ impl Interaction {
             Self::Read { .. } => "read",
             Self::Vread { .. } => "vread",
             Self::History { .. } => "history",
+            Self::TypeHistory { .. } => "history-type",
+            Self::SystemHistory => "history-system",
             Self::Search { .. } => "search",
             Self::Create { .. } => "create",
             Self::Update { .. } => "update",
+            Self::UpdateWhere { .. } => "conditional-update",
+            Self::PatchWhere { .. } => "conditional-patch",
+            Self::DeleteWhere { .. } => "conditional-delete",
+            Self::Patch { .. } => "patch",
             Self::Delete { .. } => "delete",
             Self::Bundle => "bundle",
             Self::Operation(call) => call.operation.name,
@@ -67,7 +93,13 @@ impl Interaction {
     pub fn is_write(&self) -> bool {
         matches!(
             self,
-            Self::Create { .. } | Self::Update { .. } | Self::Delete { .. }
+            Self::Create { .. }
+                | Self::Update { .. }
+                | Self::UpdateWhere { .. }
+                | Self::Patch { .. }
+                | Self::PatchWhere { .. }
+                | Self::Delete { .. }
+                | Self::DeleteWhere { .. }
         )
     }
 }
@@ -96,6 +128,12 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match segments.as_slice() {
         [] => base(method),
+        ["_history"] => only(
+            method,
+            &Method::GET,
+            "GET, HEAD",
+            Interaction::SystemHistory,
+        ),
         ["metadata"] => only(method, &Method::GET, "GET, HEAD", Interaction::Capabilities),
         [resource_type] if !resource_type.starts_with('$') => {
             of_type(method, known_type(resource_type)?)
@@ -108,6 +146,11 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
                 "POST",
                 Interaction::Search { resource_type },
             )
+        }
+        [resource_type, "_history"] => {
+            let resource_type = known_type(resource_type)?;
+            let history = Interaction::TypeHistory { resource_type };
+            only(method, &Method::GET, "GET, HEAD", history)
         }
         [.., name] if name.starts_with('$') => operation(method, &segments),
         [resource_type, id] => of_instance(method, known_type(resource_type)?, valid_id(id)?),
@@ -193,7 +236,10 @@ fn of_type(method: &Method, resource_type: String) -> Result<Interaction, Unrout
     match *method {
         Method::GET | Method::HEAD => Ok(Interaction::Search { resource_type }),
         Method::POST => Ok(Interaction::Create { resource_type }),
-        _ => Err(wrong_method("GET, HEAD, POST")),
+        Method::PUT => Ok(Interaction::UpdateWhere { resource_type }),
+        Method::PATCH => Ok(Interaction::PatchWhere { resource_type }),
+        Method::DELETE => Ok(Interaction::DeleteWhere { resource_type }),
+        _ => Err(wrong_method("GET, HEAD, POST, PUT, PATCH, DELETE")),
     }
 }
 
@@ -205,8 +251,9 @@ fn of_instance(
     match *method {
         Method::GET | Method::HEAD => Ok(Interaction::Read { resource_type, id }),
         Method::PUT => Ok(Interaction::Update { resource_type, id }),
+        Method::PATCH => Ok(Interaction::Patch { resource_type, id }),
         Method::DELETE => Ok(Interaction::Delete { resource_type, id }),
-        _ => Err(wrong_method("GET, HEAD, PUT, DELETE")),
+        _ => Err(wrong_method("GET, HEAD, PUT, PATCH, DELETE")),
     }
 }
 
@@ -331,6 +378,19 @@ mod tests {
             "Search { resource_type: \"Patient\" }",
         );
         check("POST /Patient", "Create { resource_type: \"Patient\" }");
+        for (method, name) in [("PUT", "Update"), ("PATCH", "Patch"), ("DELETE", "Delete")] {
+            let expected = format!("{name}Where {{ resource_type: \"Patient\" }}");
+            check(&format!("{method} /Patient"), &expected);
+        }
+        check(
+            "PATCH /Patient/a",
+            "Patch { resource_type: \"Patient\", id: \"a\" }",
+        );
+        check("GET /_history", "SystemHistory");
+        check(
+            "GET /Patient/_history",
+            "TypeHistory { resource_type: \"Patient\" }",
+        );
         check(
             "GET /Patient/a",
             "Read { resource_type: \"Patient\", id: \"a\" }",
@@ -380,8 +440,15 @@ mod tests {
         check("GET /Nothing/$resolve", "404 E-ROUTE-1");
         check("GET /", "405 E-ROUTE-6 POST");
         check("POST /metadata", "405 E-ROUTE-6 GET, HEAD");
-        check("DELETE /Patient", "405 E-ROUTE-6 GET, HEAD, POST");
-        check("PATCH /Patient/a", "405 E-ROUTE-6 GET, HEAD, PUT, DELETE");
+        check(
+            "TRACE /Patient",
+            "405 E-ROUTE-6 GET, HEAD, POST, PUT, PATCH, DELETE",
+        );
+        check(
+            "POST /Patient/a",
+            "405 E-ROUTE-6 GET, HEAD, PUT, PATCH, DELETE",
+        );
+        check("POST /_history", "405 E-ROUTE-6 GET, HEAD");
         check("GET /Task/7/$resolve", "405 E-ROUTE-6 POST");
     }
 

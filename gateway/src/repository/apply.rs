@@ -12,6 +12,9 @@ use fhir_mapping::conflict::{MergeNote, Outcome, Times, is_same_content, resolve
 use fhir_mapping::model::{IssueCode, Json};
 use store::{Head, Origin, OriginKind, ResourceKey, RowWrite, VersionId, View, WriteSet};
 
+/// In place of a target's number: a client of this site, whose change came too late.
+pub(super) const CLIENTS: u16 = u16::MAX;
+
 /// A change that a target sent.
 #[derive(Clone, Debug)]
 pub struct Incoming {
@@ -60,6 +63,15 @@ impl Repository {
     /// Applies one incoming change: the incoming version is kept in every case, and a question to a
     /// person opens (or renews) its review Task in the same commit.
     pub async fn apply(&self, incoming: Incoming) -> Result<Applied, Failure> {
+        self.arrive(incoming, false).await
+    }
+
+    /// The same; with `asks_only` nothing is written unless a person must be asked.
+    pub(super) async fn arrive(
+        &self,
+        incoming: Incoming,
+        asks_only: bool,
+    ) -> Result<Applied, Failure> {
         let incoming = incoming.prepared()?;
         let repository = self.clone();
         let plan = move |view: &View<'_>| {
@@ -70,6 +82,7 @@ impl Repository {
             let mut arrival = Arrival {
                 plan: Plan::new(&repository, view, &actor),
                 incoming: &incoming,
+                asks_only,
                 audits: Vec::new(),
             };
             let (applied, holds) = arrival.place()?;
@@ -101,10 +114,21 @@ impl Incoming {
     }
 
     fn origin(&self) -> Origin {
-        Origin {
-            kind: OriginKind::Target,
-            number: self.target,
+        match self.target {
+            CLIENTS => Origin {
+                kind: OriginKind::Client,
+                number: 0,
+            },
+            number => Origin {
+                kind: OriginKind::Target,
+                number,
+            },
         }
+    }
+
+    /// Each target speaks for itself; clients are many.
+    fn is_from_sender_of(&self, row: &Row) -> bool {
+        row.target == self.target && self.target != CLIENTS
     }
 }
 
@@ -135,6 +159,7 @@ struct Ground {
 struct Arrival<'a, 'p, 't> {
     plan: Plan<'p, 't>,
     incoming: &'a Incoming,
+    asks_only: bool,
     audits: Vec<Vec<u8>>,
 }
 
@@ -150,6 +175,8 @@ impl Arrival<'_, '_, '_> {
             return Ok((Applied::AlreadyHave, Some(version)));
         }
         match (verdict(&ground, incoming), &ground.open) {
+            (Verdict::Ask { shown, notes }, _) => self.ask(&ground, &shown, &notes),
+            _ if self.asks_only => Ok((Applied::AlreadyHave, None)),
             (Verdict::Known(version), None) => Ok((Applied::AlreadyHave, Some(version))),
             (Verdict::KeepLocal, None) => {
                 let kept = self.keep_aside()?;
@@ -160,7 +187,6 @@ impl Arrival<'_, '_, '_> {
                 Ok((Applied::Taken(taken.version), Some(taken.version)))
             }
             (Verdict::Merge(resource, notes), None) => self.merge(&ground, &resource, &notes),
-            (Verdict::Ask { shown, notes }, _) => self.ask(&ground, &shown, &notes),
             (settled, Some(row)) => self.dissolve(&ground, row, settled),
         }
     }
@@ -188,7 +214,7 @@ impl Arrival<'_, '_, '_> {
                 true => before,
                 false => carried(&shown, &before, &local),
             };
-            if row.target == self.incoming.target {
+            if self.incoming.is_from_sender_of(row) {
                 base = row.base.map(VersionId);
             }
         }
@@ -296,7 +322,7 @@ impl Arrival<'_, '_, '_> {
             return Vec::new();
         };
         let mut others = row.others.clone();
-        if row.target != self.incoming.target {
+        if !self.incoming.is_from_sender_of(row) {
             others.push(row.incoming);
         }
         others

@@ -1,13 +1,12 @@
-//! What a transaction's writes depend on: If-None-Exist and conditional references. Resolved twice
-//! with one code: before the transaction, to prepare content away from the writer thread, and
-//! inside it, where the answer counts.
+//! What a transaction's writes depend on: the searches of conditional writes, what patches start
+//! from, conditional references. Resolved twice with one code: before the transaction, to prepare
+//! content away from the writer thread, and inside it, where the answer counts.
 
-use super::references::{self, Substitutions};
-use super::search;
-use super::stamp::Unstamped;
-use super::write::{Transaction, Write};
+use super::resolution::{Base, Resolution};
+use super::write::{Transaction, Which, Write, both, same_key};
+use super::{references, search};
 use crate::failure::{Category, Failure};
-use fhir_mapping::model::{IssueCode, Json};
+use fhir_mapping::model::IssueCode;
 use fhir_mapping::search::{Handling, Query, SearchValues, Zone, extract};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::{ResourceKey, View};
@@ -19,13 +18,38 @@ pub(super) type At = (usize, Failure);
 pub(super) struct Conditions {
     /// A single write: nothing else refers to the id chosen for it.
     is_lone: bool,
-    /// Index of a conditional create, with its query.
-    creates: Vec<(usize, Query)>,
+    questions: Vec<Question>,
+    /// Patches by id: they start from what is stored.
+    patches: Vec<(usize, ResourceKey)>,
     references: Vec<ConditionalReference>,
-    /// Keys that the transaction updates or deletes: the store's state of them does not count.
-    touched: HashSet<ResourceKey>,
-    /// What it writes of the types that conditional references ask for.
-    pending: Vec<(usize, ResourceKey, SearchValues)>,
+    /// Keys that the transaction writes, with the index of the write.
+    written: Vec<(ResourceKey, usize)>,
+    /// Keys that it deletes, before all else.
+    deleted: HashSet<ResourceKey>,
+    /// What it writes of the types that conditions ask for.
+    pending: Vec<Pending>,
+}
+
+/// A conditional write: which resources does it mean?
+struct Question {
+    index: usize,
+    query: Query,
+    asker: Asker,
+}
+
+enum Asker {
+    Create,
+    /// With the id in its content, if that has one.
+    Update(Option<String>),
+    Patch,
+    /// Takes several, up to this many.
+    Delete(usize),
+}
+
+struct Pending {
+    index: usize,
+    key: ResourceKey,
+    values: SearchValues,
 }
 
 struct ConditionalReference {
@@ -35,88 +59,188 @@ struct ConditionalReference {
     query: Query,
 }
 
-/// The answers.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Resolution {
-    /// Conditional creates that found their resource.
-    pub(super) existing: HashMap<usize, ResourceKey>,
-    /// Conditional references to `Type/id`.
-    references: Substitutions,
-}
-
 impl Conditions {
     pub(super) fn of(transaction: &Transaction, zone: &Zone) -> Result<Conditions, At> {
         let mut conditions = Conditions {
             is_lone: transaction.writes.len() == 1,
-            creates: Vec::new(),
+            questions: Vec::new(),
+            patches: Vec::new(),
             references: Vec::new(),
-            touched: HashSet::new(),
+            written: Vec::new(),
+            deleted: HashSet::new(),
             pending: Vec::new(),
         };
         for (index, write) in transaction.writes.iter().enumerate() {
-            if let Write::Create {
-                if_none_exist: Some(query),
-                ..
-            } = write
-            {
-                conditions.creates.push((index, query.clone()));
-            }
-            if !matches!(write, Write::Create { .. }) {
-                conditions.touched.insert(write.key());
-            }
+            conditions.note(index, write);
         }
         if transaction.resolve_conditional_references {
             conditions.references = conditional_references(transaction, zone)?;
+        }
+        if !conditions.is_lone {
             conditions.pending = conditions.pending(transaction, zone);
         }
         Ok(conditions)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.creates.is_empty() && self.references.is_empty()
+    fn note(&mut self, index: usize, write: &Write) {
+        let mut ask = |query: &Query, asker: Asker| {
+            self.questions.push(Question {
+                index,
+                query: query.clone(),
+                asker,
+            });
+        };
+        match write {
+            Write::Create { if_none_exist, .. } => {
+                if let Some(query) = if_none_exist {
+                    ask(query, Asker::Create);
+                }
+            }
+            Write::Update { .. } => self.written.extend(write.key().map(|key| (key, index))),
+            Write::UpdateWhere {
+                id,
+                is_id_given,
+                query,
+                ..
+            } => ask(query, Asker::Update(is_id_given.then(|| id.clone()))),
+            Write::Delete { key, .. } => {
+                self.written.push((key.clone(), index));
+                self.deleted.insert(key.clone());
+            }
+            Write::DeleteWhere { query, most, .. } => ask(query, Asker::Delete(*most)),
+            Write::Patch { which, .. } => match which {
+                Which::Key(key) => {
+                    self.written.push((key.clone(), index));
+                    self.patches.push((index, key.clone()));
+                }
+                Which::Where { query, .. } => ask(query, Asker::Patch),
+            },
+        }
     }
 
-    /// Must content be prepared anew when the answers differ? Not for a lone conditional create.
+    pub(super) fn is_empty(&self) -> bool {
+        self.questions.is_empty() && self.patches.is_empty() && self.references.is_empty()
+    }
+
+    /// Must content be prepared anew when the answers differ? Not for a lone conditional create or
+    /// deletion, whose content does not depend on them.
     pub(super) fn is_changed(&self, expected: &Resolution, found: &Resolution) -> bool {
-        let references = expected.references != found.references;
-        references || (!self.is_lone && expected.existing != found.existing)
+        let asks_for_content =
+            |question: &Question| matches!(question.asker, Asker::Update(_) | Asker::Patch);
+        let is_free = self.is_lone && !self.questions.iter().any(asks_for_content);
+        expected.references != found.references
+            || expected.bases != found.bases
+            || (!is_free && expected.existing != found.existing)
     }
 
     /// Answers from the state in `view` and from what the transaction itself writes.
-    pub(super) fn resolve(&self, view: &View<'_>, zone: &Zone) -> Result<Resolution, At> {
+    pub(super) fn resolve(
+        &self,
+        view: &View<'_>,
+        transaction: &Transaction,
+        zone: &Zone,
+    ) -> Result<Resolution, At> {
         let mut resolution = Resolution::default();
-        for (index, query) in &self.creates {
-            let found = search::matching_keys(view, query, zone, 2).map_err(|f| (*index, f))?;
-            match found.as_slice() {
-                [] => {}
-                [one] => drop(resolution.existing.insert(*index, one.clone())),
-                _ => return Err((*index, several_exist())),
+        let mut deleted = self.deleted.clone();
+        let (first, then): (Vec<&Question>, Vec<&Question>) = self
+            .questions
+            .iter()
+            .partition(|question| matches!(question.asker, Asker::Delete(_)));
+        for question in first.into_iter().chain(then) {
+            let found = question.found(view, &deleted, zone);
+            let found = found.map_err(|failure| (question.index, failure))?;
+            if matches!(question.asker, Asker::Delete(_)) {
+                deleted.extend(found.iter().cloned());
+            }
+            if !found.is_empty() {
+                resolution.existing.insert(question.index, found);
             }
         }
+        self.check_rivals(&resolution)?;
+        let written = self.written(&resolution)?;
+        for (index, key) in self.patched(&resolution) {
+            let base = Base::read(view, key, transaction.writes.get(index));
+            let base = base.map_err(|failure| (index, failure))?;
+            resolution.bases.insert(index, base);
+        }
         for reference in &self.references {
-            let target = self.target(reference, view, (zone, &resolution.existing))?;
+            let target = self.target(reference, view, (zone, &resolution, &written))?;
             let target = format!("{}/{}", target.resource_type, target.id);
             resolution.references.insert(reference.text.clone(), target);
         }
         Ok(resolution)
     }
 
+    /// Every patch with its resource.
+    fn patched(&self, resolution: &Resolution) -> Vec<(usize, ResourceKey)> {
+        let asked = self.questions.iter().filter_map(|question| {
+            let found = resolution.existing.get(&question.index)?.first()?;
+            matches!(question.asker, Asker::Patch).then(|| (question.index, found.clone()))
+        });
+        self.patches.iter().cloned().chain(asked).collect()
+    }
+
+    /// Keys that the transaction changes; refused when one is changed twice.
+    fn written(&self, resolution: &Resolution) -> Result<HashSet<ResourceKey>, At> {
+        let asked = self.questions.iter().filter_map(|question| {
+            let found = resolution.existing.get(&question.index)?;
+            let is_write = !matches!(question.asker, Asker::Create);
+            is_write.then(|| found.iter().map(|key| (key.clone(), question.index)))
+        });
+        let mut seen = HashMap::new();
+        for (key, index) in self.written.iter().cloned().chain(asked.flatten()) {
+            if let Some(first) = seen.insert(key.clone(), index) {
+                return Err((index, same_key(&key, first, index)));
+            }
+        }
+        Ok(seen.into_keys().collect())
+    }
+
+    /// A conditional write that finds nothing stored, but what another entry of the same transaction
+    /// is about to make, would make it twice.
+    fn check_rivals(&self, resolution: &Resolution) -> Result<(), At> {
+        for question in &self.questions {
+            let may_make = matches!(question.asker, Asker::Create | Asker::Update(_));
+            if !may_make || resolution.existing.contains_key(&question.index) {
+                continue;
+            }
+            let rival = self.pending.iter().find(|pending| {
+                pending.index != question.index
+                    && !resolution.existing.contains_key(&pending.index)
+                    && question.query.matches(&pending.values)
+            });
+            if let Some(rival) = rival {
+                let (first, second) = (rival.index, question.index);
+                return Err((second, rivals(&rival.key, first, second)));
+            }
+        }
+        Ok(())
+    }
+
     fn target(
         &self,
         reference: &ConditionalReference,
         view: &View<'_>,
-        (zone, existing): (&Zone, &HashMap<usize, ResourceKey>),
+        (zone, resolution, written): (&Zone, &Resolution, &HashSet<ResourceKey>),
     ) -> Result<ResourceKey, At> {
-        let limit = self.touched.len().saturating_add(2);
+        let patched: HashSet<&ResourceKey> =
+            resolution.bases.values().map(|base| &base.key).collect();
+        let is_replaced = |key: &ResourceKey| written.contains(key) && !patched.contains(key);
+        let limit = written.len().saturating_add(2);
         let stored = search::matching_keys(view, &reference.query, zone, limit)
             .map_err(|failure| (reference.index, failure))?;
-        let stored = stored.into_iter().filter(|key| !self.touched.contains(key));
-        let pending = self.pending.iter().filter(|(index, key, values)| {
-            !existing.contains_key(index)
-                && key.resource_type == reference.resource_type
-                && reference.query.matches(values)
+        let stored = stored.into_iter().filter(|key| !is_replaced(key));
+        let pending = self.pending.iter().filter_map(|pending| {
+            let existing = resolution.existing.get(&pending.index);
+            let key = match existing.and_then(|found| found.first()) {
+                None => &pending.key,
+                Some(found) if written.contains(found) => found,
+                Some(_created_before) => return None,
+            };
+            let is_meant = pending.key.resource_type == reference.resource_type
+                && reference.query.matches(&pending.values);
+            is_meant.then(|| key.clone())
         });
-        let pending = pending.map(|(_, key, _)| key.clone());
         let mut found = stored.chain(pending);
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
@@ -125,54 +249,70 @@ impl Conditions {
         }
     }
 
-    fn pending(
-        &self,
-        transaction: &Transaction,
-        zone: &Zone,
-    ) -> Vec<(usize, ResourceKey, SearchValues)> {
-        let types: HashSet<_> = self
-            .references
+    fn pending(&self, transaction: &Transaction, zone: &Zone) -> Vec<Pending> {
+        let asked = self.references.iter().map(|r| r.resource_type.as_str());
+        let makers = self
+            .questions
             .iter()
-            .map(|r| r.resource_type.as_str())
-            .collect();
+            .filter(|question| matches!(question.asker, Asker::Create | Asker::Update(_)));
+        let makers = makers.filter_map(|question| {
+            let write = transaction.writes.get(question.index)?;
+            write.resource()?.resource_type()
+        });
+        let types: HashSet<&str> = asked.chain(makers).collect();
         let writes = transaction.writes.iter().enumerate();
         writes
-            .filter_map(|(index, write)| Some((index, write.key(), write.resource()?)))
+            .filter_map(|(index, write)| Some((index, write.key()?, write.resource()?)))
             .filter(|(_, key, _)| types.contains(key.resource_type.as_str()))
-            .map(|(index, key, resource)| (index, key, extract(resource, zone)))
+            .map(|(index, key, resource)| Pending {
+                index,
+                key,
+                values: extract(resource, zone),
+            })
             .collect()
     }
 }
 
-impl Resolution {
-    /// What each write stores, given these answers; `None` for a deletion.
-    pub(super) fn contents(
+impl Question {
+    /// What is stored and matches, as many as the asker may mean.
+    fn found(
         &self,
-        transaction: &Transaction,
+        view: &View<'_>,
+        deleted: &HashSet<ResourceKey>,
         zone: &Zone,
-    ) -> Vec<Option<Unstamped>> {
-        let by = self.substitutions(transaction);
-        let content = |resource: &Json| match references::substituted(resource, &by) {
-            Some(copy) => Unstamped::new(&copy, zone),
-            None => Unstamped::new(resource, zone),
+    ) -> Result<Vec<ResourceKey>, Failure> {
+        let most = match self.asker {
+            Asker::Delete(most) => most,
+            _ => 1,
         };
-        let writes = transaction.writes.iter();
-        writes.map(|write| write.resource().map(content)).collect()
+        let limit = most.saturating_add(1).saturating_add(deleted.len());
+        let mut found = search::matching_keys(view, &self.query, zone, limit)?;
+        found.retain(|key| !deleted.contains(key));
+        match (&self.asker, found.first()) {
+            _ if found.len() > most => Err(self.several()),
+            (Asker::Update(Some(given)), Some(one)) if one.id != *given => Err(other_id(one)),
+            (Asker::Patch, None) => Err(nothing_to_patch()),
+            _ => Ok(found),
+        }
     }
 
-    /// The ids that were chosen for creates that turned out to exist stand for the existing ones.
-    fn substitutions(&self, transaction: &Transaction) -> Substitutions {
-        let mut by = self.references.clone();
-        for (index, existing) in &self.existing {
-            if let Some(write) = transaction.writes.get(*index) {
-                let chosen = write.key();
-                by.insert(
-                    format!("{}/{}", chosen.resource_type, chosen.id),
-                    format!("{}/{}", existing.resource_type, existing.id),
-                );
+    fn several(&self) -> Failure {
+        let text = match self.asker {
+            Asker::Create => {
+                "If-None-Exist matches several resources; make the criteria name one".to_owned()
             }
-        }
-        by
+            Asker::Delete(most) if most > 1 => format!(
+                "the criteria match more than {most} resources, the most that are deleted at once \
+                 here; nothing was deleted"
+            ),
+            _ => "the criteria match several resources; make them name one".to_owned(),
+        };
+        Failure::new(
+            Category::PreconditionFailed,
+            "E-WRITE-3",
+            IssueCode::MultipleMatches,
+            text,
+        )
     }
 }
 
@@ -182,22 +322,28 @@ fn conditional_references(
 ) -> Result<Vec<ConditionalReference>, At> {
     let mut by_text = BTreeMap::new();
     for (index, write) in transaction.writes.iter().enumerate() {
-        for (text, resource_type, query) in write
-            .resource()
-            .map(references::conditional)
-            .unwrap_or_default()
-        {
-            if by_text.contains_key(text) {
-                continue;
+        let mut refused = None;
+        write.visit_trees(&mut |tree| {
+            for (text, resource_type, query) in references::conditional(tree) {
+                if by_text.contains_key(text) {
+                    continue;
+                }
+                match parse_query(resource_type, query, zone) {
+                    Ok(query) => drop(by_text.insert(
+                        text.to_owned(),
+                        ConditionalReference {
+                            index,
+                            text: text.to_owned(),
+                            resource_type: resource_type.to_owned(),
+                            query,
+                        },
+                    )),
+                    Err(failure) => refused = refused.take().or(Some((index, failure))),
+                }
             }
-            let query = parse_query(resource_type, query, zone).map_err(|f| (index, f))?;
-            let reference = ConditionalReference {
-                index,
-                text: text.to_owned(),
-                resource_type: resource_type.to_owned(),
-                query,
-            };
-            by_text.insert(text, reference);
+        });
+        if let Some(refused) = refused {
+            return Err(refused);
         }
     }
     Ok(by_text.into_values().collect())
@@ -236,14 +382,23 @@ fn decode(text: &str) -> String {
         .into_owned()
 }
 
-fn several_exist() -> Failure {
-    let text = "If-None-Exist matches several resources; make the criteria name one";
-    Failure::new(
-        Category::PreconditionFailed,
-        "E-WRITE-3",
-        IssueCode::MultipleMatches,
-        text,
-    )
+fn rivals(key: &ResourceKey, first: usize, second: usize) -> Failure {
+    let text = format!(
+        "two entries would each make the {} that the criteria of one of them name; nothing was written",
+        key.resource_type
+    );
+    both((first, second), ("E-WRITE-12", IssueCode::Duplicate, text))
+}
+
+fn other_id(found: &ResourceKey) -> Failure {
+    let text = "the criteria match a resource with another id than the content's";
+    Failure::new(Category::Incorrect, "E-WRITE-13", IssueCode::Value, text)
+        .at(&format!("{}.id", found.resource_type))
+}
+
+fn nothing_to_patch() -> Failure {
+    let text = "the criteria match no resource to patch";
+    Failure::new(Category::NotFound, "E-WRITE-14", IssueCode::NotFound, text)
 }
 
 fn no_target(resource_type: &str) -> Failure {

@@ -27,10 +27,7 @@ impl Repository {
     pub fn read(&self, key: &ResourceKey) -> Result<StoredVersion, Failure> {
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
-        let head = known_head(&view, key)?;
-        if head.deleted {
-            return Err(gone(key, head.version));
-        }
+        let head = live_head(&view, key)?;
         view.version(head.rid, head.version)?
             .ok_or_else(|| unknown(key))
     }
@@ -78,7 +75,7 @@ impl Repository {
     }
 }
 
-fn method(stored: &StoredVersion) -> &'static str {
+pub(super) fn method(stored: &StoredVersion) -> &'static str {
     match stored.version {
         _ if stored.deleted => "DELETE",
         VersionId(1) => "POST",
@@ -86,7 +83,17 @@ fn method(stored: &StoredVersion) -> &'static str {
     }
 }
 
-fn known_head(view: &View<'_>, key: &ResourceKey) -> Result<Head, Failure> {
+/// 404 when the key was never written, 410 when its resource is deleted.
+pub(super) fn live_head(view: &View<'_>, key: &ResourceKey) -> Result<Head, Failure> {
+    let head = known_head(view, key)?;
+    match head.deleted {
+        true => Err(gone(key, head.version)),
+        false => Ok(head),
+    }
+}
+
+/// 404 when the key was never written.
+pub(super) fn known_head(view: &View<'_>, key: &ResourceKey) -> Result<Head, Failure> {
     view.head(key)?.ok_or_else(|| unknown(key))
 }
 

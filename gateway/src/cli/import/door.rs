@@ -71,6 +71,7 @@ impl Door {
             page_size: 1,
             page_size_max: 1,
             bundle_entries_max: ENTRIES_MAX,
+            conditional_delete_max: 1,
         };
         Door::Here(Box::new(Here { surface }))
     }

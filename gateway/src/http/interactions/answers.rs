@@ -26,15 +26,12 @@ pub(super) fn written(status: u16, written: Written, base_url: &str) -> Answer {
     }
 }
 
-/// A bare status with the version it is about.
-pub(super) fn empty(status: u16, version: Option<VersionId>) -> Answer {
-    let mut headers = Vec::new();
-    if let Some(version) = version {
-        push(&mut headers, header::ETAG, &etag(version));
-    }
+/// A bare status with the version it is about, and that version's time.
+pub(super) fn empty(status: u16, version: Option<(VersionId, i64)>) -> Answer {
+    let headers = version.map(|(version, time_ms)| version_headers(version, time_ms));
     Answer {
         status,
-        headers,
+        headers: headers.unwrap_or_default(),
         body: Vec::new(),
     }
 }
@@ -70,7 +67,7 @@ fn push(headers: &mut Vec<(HeaderName, HeaderValue)>, name: HeaderName, value: &
 }
 
 /// `Tue, 24 Nov 2026 19:06:18 GMT` (RFC 9110 5.6.7).
-fn http_date(time_ms: i64) -> String {
+pub(super) fn http_date(time_ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(time_ms).unwrap_or_default();
     jiff::fmt::rfc2822::DateTimePrinter::new()
         .timestamp_to_rfc9110_string(&time)

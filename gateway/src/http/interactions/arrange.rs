@@ -4,14 +4,14 @@
 use super::entries::{Entry, located};
 use super::full_urls::FullUrls;
 use super::operations::Effect;
-use super::{content, preconditions};
+use super::{content, create, patch, preconditions, update};
 use crate::failure::{Category, Failure};
 use crate::http::route::Interaction;
-use crate::repository::Write;
+use crate::repository::{Which, Write};
 use fhir_mapping::model::{Issue, IssueCode, Json};
 use fhir_mapping::search::Zone;
 use std::collections::HashMap;
-use store::ResourceKey;
+use store::{ResourceKey, VersionId};
 use uuid::Uuid;
 
 /// A transaction ready to be written.
@@ -20,7 +20,7 @@ pub(super) struct Arranged {
     pub(super) writes: Vec<(usize, Write)>,
     /// To be answered after the commit.
     pub(super) reads: Vec<Entry>,
-    /// Entries that ask for the same conditional create as an earlier one.
+    /// Entries that ask for the same conditional create or update as an earlier one.
     pub(super) same_as: HashMap<usize, usize>,
 }
 
@@ -29,11 +29,11 @@ const ISSUES_MAX: usize = 100;
 
 pub(super) fn arrange(
     entries: Vec<Result<Entry, Failure>>,
-    zone: &Zone,
+    (zone, delete_max): (&Zone, usize),
 ) -> Result<Arranged, Failure> {
     let (mut drafted, mut reads, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for (index, entry) in entries.into_iter().enumerate() {
-        match entry.and_then(|entry| draft(entry, zone)) {
+        match entry.and_then(|entry| draft(entry, (zone, delete_max))) {
             Ok(Drafted::Write(write)) => drafted.push(write),
             Ok(Drafted::Read(entry)) => reads.push(entry),
             Err(failure) => refused.push(located(failure, index)),
@@ -45,9 +45,7 @@ pub(super) fn arrange(
     let (mut drafted, same_as, urls) = settle(drafted)?;
     drafted.sort_by_key(|one| order(&one.write));
     for one in &mut drafted {
-        if let Write::Create { resource, .. } | Write::Update { resource, .. } = &mut one.write {
-            urls.rewrite(resource);
-        }
+        one.write.rewrite_trees(&mut |tree| urls.rewrite(tree));
     }
     Ok(Arranged {
         writes: drafted
@@ -70,19 +68,17 @@ struct DraftedWrite {
     write: Write,
 }
 
-fn draft(entry: Entry, zone: &Zone) -> Result<Drafted, Failure> {
+fn draft(entry: Entry, (zone, delete_max): (&Zone, usize)) -> Result<Drafted, Failure> {
+    let criteria = |name: &str| preconditions::criteria_of(&entry.query, name, zone);
+    let if_match = || preconditions::if_match(&entry.headers);
     let write = match &entry.interaction {
-        Interaction::Create { resource_type } => {
-            let if_none_exist = preconditions::if_none_exist(&entry.headers, resource_type, zone)?;
-            let resource = checked(entry.resource, resource_type)?;
-            Write::Create {
-                id: Uuid::new_v4().to_string(),
-                resource,
-                if_none_exist,
-            }
-        }
+        Interaction::Create { resource_type } => Write::Create {
+            id: Uuid::new_v4().to_string(),
+            if_none_exist: create::condition((&entry.headers, &entry.query), resource_type, zone)?,
+            resource: checked(entry.resource, resource_type)?,
+        },
         Interaction::Update { resource_type, id } => {
-            let if_match = preconditions::if_match(&entry.headers)?;
+            let if_match = if_match()?;
             let resource = checked(entry.resource, resource_type)?;
             content::check_id(&resource, id)?;
             Write::Update {
@@ -91,22 +87,33 @@ fn draft(entry: Entry, zone: &Zone) -> Result<Drafted, Failure> {
                 if_match,
             }
         }
-        Interaction::Delete { resource_type, id } => Write::Delete {
-            key: ResourceKey {
-                resource_type: resource_type.clone(),
-                id: id.clone(),
-            },
-            if_match: preconditions::if_match(&entry.headers)?,
-        },
-        interaction if !is_read(interaction) => {
-            let text = "a transaction holds create, update, delete, read, search and operations that change nothing";
-            return Err(Failure::new(
-                Category::Incorrect,
-                "E-TX-1",
-                IssueCode::NotSupported,
-                text,
-            ));
+        Interaction::UpdateWhere { resource_type } => {
+            let (query, if_match) = (criteria(resource_type)?, if_match()?);
+            let resource = checked(entry.resource, resource_type)?;
+            update::of_matching(resource, query, if_match)
         }
+        Interaction::Patch { resource_type, id } => {
+            let key = key(resource_type, id);
+            patched(Which::Key(key), if_match()?, entry.resource)?
+        }
+        Interaction::PatchWhere { resource_type } => {
+            let which = Which::Where {
+                query: criteria(resource_type)?,
+                resource_type: resource_type.clone(),
+            };
+            patched(which, if_match()?, entry.resource)?
+        }
+        Interaction::Delete { resource_type, id } => Write::Delete {
+            key: key(resource_type, id),
+            if_match: if_match()?,
+        },
+        Interaction::DeleteWhere { resource_type } => Write::DeleteWhere {
+            resource_type: resource_type.clone(),
+            query: criteria(resource_type)?,
+            most: delete_max,
+            if_match: if_match()?,
+        },
+        interaction if !is_read(interaction) => return Err(not_here()),
         _ => return Ok(Drafted::Read(entry)),
     };
     Ok(Drafted::Write(DraftedWrite {
@@ -114,6 +121,32 @@ fn draft(entry: Entry, zone: &Zone) -> Result<Drafted, Failure> {
         full_url: entry.full_url,
         write,
     }))
+}
+
+fn key(resource_type: &str, id: &str) -> ResourceKey {
+    ResourceKey {
+        resource_type: resource_type.to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+fn patched(
+    which: Which,
+    if_match: Option<VersionId>,
+    resource: Option<Json>,
+) -> Result<Write, Failure> {
+    let (kind, body) = patch::unpacked(resource)?;
+    Ok(Write::Patch {
+        which,
+        patch: patch::read(&kind, &body)?,
+        if_match,
+        check: patch::check(),
+    })
+}
+
+fn not_here() -> Failure {
+    let text = "a transaction holds create, update, patch, delete, read, search and operations that change nothing";
+    Failure::new(Category::Incorrect, "E-TX-1", IssueCode::NotSupported, text)
 }
 
 /// What a transaction runs after its writes.
@@ -157,18 +190,22 @@ fn settle(drafted: Vec<DraftedWrite>) -> Result<Settled, Failure> {
             {
                 return Err(both((first, one.index), "E-TX-3", "have one fullUrl"));
             }
-            urls.insert(url, &format!("{}/{}", key.resource_type, key.id));
+            if let Some(key) = &key {
+                urls.insert(url, &format!("{}/{}", key.resource_type, key.id));
+            }
         }
         if let Some((at, twin)) = twin {
             if twin.write.resource() != one.write.resource() {
-                let text = "have one ifNoneExist but different content";
+                let text = "have the same criteria but different content";
                 return Err(both((twin.index, one.index), "E-TX-4", text));
             }
             same_as.insert(one.index, twin.index);
             by_criteria.extend(criteria(&one.write).map(|asked| (asked, at)));
             continue;
         }
-        if let Some(first) = by_key.insert(key, one.index) {
+        if let Some(key) = key
+            && let Some(first) = by_key.insert(key, one.index)
+        {
             return Err(both((first, one.index), "E-TX-5", "change one resource"));
         }
         kept.push(one);
@@ -176,32 +213,35 @@ fn settle(drafted: Vec<DraftedWrite>) -> Result<Settled, Failure> {
     Ok((kept, same_as, urls))
 }
 
-/// Type and criteria of a conditional create, in one spelling.
-fn criteria(write: &Write) -> Option<(String, String)> {
-    match write {
-        Write::Create {
-            resource,
-            if_none_exist: Some(query),
-            ..
-        } => Some((resource.resource_type()?.to_owned(), query.self_link())),
-        _ => None,
-    }
+/// Kind, type and criteria of a conditional create or update, in one spelling.
+fn criteria(write: &Write) -> Option<(u8, String, String)> {
+    let query = match write {
+        Write::Create { if_none_exist, .. } => if_none_exist.as_ref()?,
+        Write::UpdateWhere { query, .. } => query,
+        _ => return None,
+    };
+    let resource_type = write.resource()?.resource_type()?;
+    Some((order(write), resource_type.to_owned(), query.self_link()))
 }
 
-/// The place of DELETE, POST and PUT in the order of effect.
+/// The place of DELETE, POST, PUT and PATCH in the order of effect.
 fn order(write: &Write) -> u8 {
     match write {
-        Write::Delete { .. } => 0,
+        Write::Delete { .. } | Write::DeleteWhere { .. } => 0,
         Write::Create { .. } => 1,
-        Write::Update { .. } => 2,
+        Write::Update { .. } | Write::UpdateWhere { .. } => 2,
+        Write::Patch { .. } => 3,
     }
 }
 
 fn both((first, second): (usize, usize), number: &'static str, text: &str) -> Failure {
     let text =
         format!("Bundle.entry[{first}] and Bundle.entry[{second}] {text}; nothing was written");
-    Failure::new(Category::Incorrect, number, IssueCode::Duplicate, text)
-        .at(&format!("Bundle.entry[{second}]"))
+    let about = |index: usize| {
+        let expression = format!("Bundle.entry[{index}]");
+        Issue::error(number, IssueCode::Duplicate, expression, text.clone())
+    };
+    Failure::of(Category::Incorrect, vec![about(second), about(first)])
 }
 
 /// One failure with the findings of all; its category is the first one's.

@@ -44,6 +44,30 @@ pub(super) async fn answer(
     Ok(answers::body(bundle.finish()))
 }
 
+/// What an entry may run beside.
+enum Lane {
+    /// Makes something new.
+    Any,
+    /// Writes this `Type/id`.
+    Resource(String),
+    /// Sees all that came before: reads, searches, conditional writes.
+    Alone,
+}
+
+impl Lane {
+    fn of(interaction: &Interaction) -> Lane {
+        match interaction {
+            Interaction::Create { .. } => Lane::Any,
+            Interaction::Update { resource_type, id }
+            | Interaction::Patch { resource_type, id }
+            | Interaction::Delete { resource_type, id } => {
+                Lane::Resource(format!("{resource_type}/{id}"))
+            }
+            _ => Lane::Alone,
+        }
+    }
+}
+
 /// A batch under way.
 struct Batch {
     with_written: bool,
@@ -59,19 +83,21 @@ impl Batch {
         if matches!(entry.interaction, Interaction::Bundle) {
             return self.fail(index, nested());
         }
-        let written = match &entry.interaction {
-            Interaction::Create { .. } => Some(String::new()),
-            Interaction::Update { resource_type, id }
-            | Interaction::Delete { resource_type, id } => Some(format!("{resource_type}/{id}")),
-            _ => None,
+        let lane = Lane::of(&entry.interaction);
+        let is_free = match &lane {
+            Lane::Any => true,
+            Lane::Resource(key) => !self.busy.contains(key),
+            Lane::Alone => false,
         };
-        let is_free = written.as_ref().is_some_and(|key| !self.busy.contains(key));
         if !is_free || self.running.len() >= TOGETHER_MAX {
             self.finish_running().await;
         }
-        let with_resource = self.with_written || written.is_none();
+        let with_resource = self.with_written || !entry.interaction.is_write();
         let (surface, base_url) = (surface.clone(), outer.base_url.clone());
-        let exchange = entry.exchange(outer);
+        let exchange = match entry.exchange(outer) {
+            Ok(exchange) => exchange,
+            Err(failure) => return self.fail(index, failure),
+        };
         self.running.spawn(async move {
             let answer = boxed(surface, exchange).await;
             (
@@ -79,10 +105,10 @@ impl Batch {
                 answer.map(|answer| EntryAnswer::of_answer(answer, &base_url, with_resource)),
             )
         });
-        match written {
-            Some(key) if key.is_empty() => {}
-            Some(key) => drop(self.busy.insert(key)),
-            None => self.finish_running().await,
+        match lane {
+            Lane::Any => {}
+            Lane::Resource(key) => drop(self.busy.insert(key)),
+            Lane::Alone => self.finish_running().await,
         }
     }
 

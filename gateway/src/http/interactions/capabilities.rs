@@ -1,8 +1,8 @@
 //! GET metadata: what works, from the same lists that routing and searching use.
 //! <https://hl7.org/fhir/R4/http.html#capabilities>
 
-use super::answers;
 use super::operations::{self, Operation, Target};
+use super::{Surface, answers};
 use crate::http::exchange::Answer;
 use fhir_mapping::model::{Json, format};
 use fhir_mapping::search::definitions;
@@ -21,12 +21,14 @@ const NOT_STORED: [&str; 4] = [
 ];
 
 /// What every stored type can do.
-const INTERACTIONS: [&str; 7] = [
+const INTERACTIONS: [&str; 9] = [
     "read",
     "vread",
     "update",
+    "patch",
     "delete",
     "history-instance",
+    "history-type",
     "create",
     "search-type",
 ];
@@ -39,13 +41,26 @@ const FORMATS: [&str; 4] = [
     "xml",
 ];
 
-pub(super) fn answer() -> Answer {
-    static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
-    let text = TEXT.get_or_init(|| format(&statement()).into_bytes());
+/// Content types of patches.
+const PATCH_FORMATS: [&str; 4] = [
+    "application/json-patch+json",
+    "application/fhir+json",
+    "application/merge-patch+json",
+    "application/json",
+];
+
+pub(super) fn answer(surface: &Surface) -> Answer {
+    static TEXTS: [OnceLock<Vec<u8>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let [single, multiple] = &TEXTS;
+    let (text, conditional_delete) = match surface.conditional_delete_max {
+        0 | 1 => (single, "single"),
+        _ => (multiple, "multiple"),
+    };
+    let text = text.get_or_init(|| format(&statement(conditional_delete)).into_bytes());
     answers::body(text.clone())
 }
 
-fn statement() -> Json {
+fn statement(conditional_delete: &str) -> Json {
     let software = Json::object([
         ("name", "Wayside".into()),
         ("version", env!("CARGO_PKG_VERSION").into()),
@@ -63,11 +78,12 @@ fn statement() -> Json {
         ("implementation", implementation),
         ("fhirVersion", "4.0.1".into()),
         ("format", Json::array(FORMATS.map(Json::from))),
-        ("rest", Json::array([rest()])),
+        ("patchFormat", Json::array(PATCH_FORMATS.map(Json::from))),
+        ("rest", Json::array([rest(conditional_delete)])),
     ])
 }
 
-fn rest() -> Json {
+fn rest(conditional_delete: &str) -> Json {
     let types = resource_types()
         .iter()
         .filter(|name| !NOT_STORED.contains(name));
@@ -75,13 +91,19 @@ fn rest() -> Json {
     Json::object([
         ("mode", "server".into()),
         ("security", Json::object([("description", security.into())])),
-        ("resource", Json::array(types.map(|name| resource(name)))),
-        ("interaction", codes(["transaction", "batch"])),
+        (
+            "resource",
+            Json::array(types.map(|name| resource(name, conditional_delete))),
+        ),
+        (
+            "interaction",
+            codes(["transaction", "batch", "history-system"]),
+        ),
         ("operation", operations(|row| row.is_for(&Target::System))),
     ])
 }
 
-fn resource(name: &str) -> Json {
+fn resource(name: &str, conditional_delete: &str) -> Json {
     let definitions = definitions(name);
     let parameters = definitions.iter().map(|definition| {
         let mut parameter = vec![("name", Json::from(definition.name))];
@@ -104,9 +126,9 @@ fn resource(name: &str) -> Json {
         ("readHistory", true.into()),
         ("updateCreate", true.into()),
         ("conditionalCreate", true.into()),
-        ("conditionalRead", "not-match".into()),
-        ("conditionalUpdate", false.into()),
-        ("conditionalDelete", "not-supported".into()),
+        ("conditionalRead", "full-support".into()),
+        ("conditionalUpdate", true.into()),
+        ("conditionalDelete", conditional_delete.into()),
     ];
     if !includes.is_empty() {
         row.push(("searchInclude", Json::array(includes)));

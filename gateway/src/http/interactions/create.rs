@@ -1,10 +1,13 @@
 //! POST Type: a new resource under an id of ours; with If-None-Exist only when nothing matches.
+//! Criteria in the URL (`POST Type?identifier=...`) mean the same, as Aidbox and fhirpy have it.
 //! <https://hl7.org/fhir/R4/http.html#create>
 
 use super::{Surface, answers, content, preconditions};
 use crate::failure::Failure;
 use crate::http::exchange::{Answer, Exchange};
 use crate::repository::{Transaction, Write, Written, WrittenKind};
+use fhir_mapping::search::{Query, Zone};
+use http::HeaderMap;
 use uuid::Uuid;
 
 pub(super) async fn answer(
@@ -14,7 +17,7 @@ pub(super) async fn answer(
 ) -> Result<Answer, Failure> {
     let resource = content::resource(&exchange.body, resource_type)?;
     let zone = surface.repository.zone();
-    let if_none_exist = preconditions::if_none_exist(&exchange.headers, resource_type, zone)?;
+    let if_none_exist = condition((&exchange.headers, &exchange.query), resource_type, zone)?;
     let create = Write::Create {
         id: Uuid::new_v4().to_string(),
         resource,
@@ -27,6 +30,21 @@ pub(super) async fn answer(
         201
     };
     Ok(answers::written(status, written, &exchange.base_url))
+}
+
+/// The criteria of a conditional create, from its header or its URL.
+pub(super) fn condition(
+    (headers, pairs): (&HeaderMap, &[(String, String)]),
+    resource_type: &str,
+    zone: &Zone,
+) -> Result<Option<Query>, Failure> {
+    let by_header = preconditions::if_none_exist(headers, resource_type, zone)?;
+    let is_criterion =
+        |(name, _): &&(String, String)| !matches!(name.as_str(), "_format" | "_pretty");
+    if by_header.is_some() || !pairs.iter().any(|pair| is_criterion(&pair)) {
+        return Ok(by_header);
+    }
+    preconditions::criteria_of(pairs, resource_type, zone).map(Some)
 }
 
 /// One write by itself, as create, update and delete have it.

@@ -1,7 +1,7 @@
 //! Entries of a batch or transaction: the request that each stands for, and its part of the answer
 //! (R4 Bundle.entry).
 
-use super::answers;
+use super::{answers, patch, preconditions};
 use crate::clock::format_instant;
 use crate::failure::{Category, Failure};
 use crate::http::exchange::{Answer, Exchange};
@@ -16,7 +16,7 @@ pub(super) struct Entry {
     pub(super) full_url: Option<String>,
     pub(super) interaction: Interaction,
     pub(super) query: Vec<(String, String)>,
-    /// `If-Match`, `If-None-Match`, `If-None-Exist` of the entry's request.
+    /// `If-Match`, `If-None-Match`, `If-None-Exist`, `If-Modified-Since` of the entry's request.
     pub(super) headers: HeaderMap,
     pub(super) resource: Option<Json>,
 }
@@ -61,6 +61,11 @@ pub(super) fn read(
             headers.extend(value.ok().map(|value| (name, value)));
         }
     }
+    let since = text("ifModifiedSince").and_then(|since| since.parse::<jiff::Timestamp>().ok());
+    if let Some(since) = since {
+        let since = HeaderValue::from_str(&answers::http_date(since.as_millisecond()));
+        headers.extend(since.ok().map(|since| (header::IF_MODIFIED_SINCE, since)));
+    }
     Ok(Entry {
         index,
         full_url: shell
@@ -82,7 +87,8 @@ fn target(
 ) -> Result<(Interaction, Vec<(String, String)>), Failure> {
     let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
     let url = url.strip_prefix(base_url).unwrap_or(url);
-    if url.contains("://") {
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    if path.contains("://") {
         let text = "the url of an entry is relative to this server's base";
         return Err(Failure::new(
             Category::Incorrect,
@@ -91,51 +97,39 @@ fn target(
             text,
         ));
     }
-    let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let path = format!("/{}", path.trim_start_matches('/'));
-    if method == Method::PATCH {
-        let text = "PATCH is not offered yet; send the whole resource with PUT and ifMatch";
-        return Err(Failure::new(
-            Category::Unprocessable,
-            "E-BUNDLE-5",
-            IssueCode::NotSupported,
-            text,
-        ));
-    }
-    let is_conditional = matches!(method, Method::PUT | Method::DELETE) && !query.is_empty();
-    if is_conditional {
-        let text = "conditional update and delete are not offered yet; name the resource by its id";
-        return Err(Failure::new(
-            Category::Unprocessable,
-            "E-BUNDLE-6",
-            IssueCode::NotSupported,
-            text,
-        ));
-    }
     let interaction = route(&method, &path).map_err(|unrouted| unrouted.failure)?;
     Ok((interaction, pairs(query)?))
 }
 
 impl Entry {
     /// The entry as a request of its own; preferences are those of the whole Bundle.
-    pub(super) fn exchange(self, outer: &Exchange) -> Exchange {
+    pub(super) fn exchange(self, outer: &Exchange) -> Result<Exchange, Failure> {
         let mut headers = self.headers;
+        let body = match &self.interaction {
+            Interaction::Patch { .. } | Interaction::PatchWhere { .. } => {
+                let (kind, body) = patch::unpacked(self.resource)?;
+                let kind = HeaderValue::from_str(&kind).ok();
+                headers.extend(kind.map(|kind| (header::CONTENT_TYPE, kind)));
+                body
+            }
+            _ => self
+                .resource
+                .map(|resource| format(&resource).into_bytes())
+                .unwrap_or_default(),
+        };
         let prefer = HeaderName::from_static("prefer");
         for value in outer.headers.get_all(&prefer) {
             headers.append(&prefer, value.clone());
         }
-        Exchange {
+        Ok(Exchange {
             interaction: self.interaction,
             actor: outer.actor.clone(),
             query: self.query,
             headers,
-            body: self
-                .resource
-                .map(|resource| format(&resource))
-                .unwrap_or_default()
-                .into(),
+            body: body.into(),
             base_url: outer.base_url.clone(),
-        }
+        })
     }
 }
 
@@ -149,6 +143,13 @@ impl EntryAnswer {
             let relative = text.map(|text| text.strip_prefix(base_url).unwrap_or(text));
             let relative = relative.map(|text| text.trim_start_matches('/'));
             response.extend(relative.map(|text| (element, text.into())));
+        }
+        let mut headers = answer.headers.iter();
+        let modified = headers.find(|(name, _)| *name == header::LAST_MODIFIED);
+        let modified = modified.and_then(|(_, value)| value.to_str().ok());
+        if let Some(seconds) = modified.and_then(preconditions::http_date_seconds) {
+            let time_ms = seconds.saturating_mul(1000);
+            response.push(("lastModified", format_instant(time_ms).into()));
         }
         EntryAnswer {
             resource: if with_resource {

@@ -14,6 +14,7 @@ mod entries;
 mod full_urls;
 mod history;
 pub mod operations;
+mod patch;
 mod preconditions;
 mod read;
 mod search;
@@ -27,7 +28,7 @@ mod tests;
 use super::exchange::{Answer, Exchange};
 use super::route::Interaction;
 use crate::failure::{Category, Failure};
-use crate::repository::Repository;
+use crate::repository::{Repository, Which};
 use fhir_mapping::model::IssueCode;
 use store::ResourceKey;
 
@@ -40,6 +41,8 @@ pub struct Surface {
     pub page_size_max: usize,
     /// Most entries of a Bundle.
     pub bundle_entries_max: usize,
+    /// Most resources that one conditional delete may take; 1 makes it single.
+    pub conditional_delete_max: usize,
 }
 
 /// Runs one interaction. Bundles call it for each entry of a batch.
@@ -50,7 +53,7 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
     };
     let asked = &exchange;
     match &exchange.interaction {
-        Interaction::Capabilities => Ok(capabilities::answer()),
+        Interaction::Capabilities => Ok(capabilities::answer(surface)),
         Interaction::Read { resource_type, id } => {
             read::answer(surface, asked, &key(resource_type, id))
         }
@@ -62,6 +65,10 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
         Interaction::History { resource_type, id } => {
             history::answer(surface, asked, &key(resource_type, id))
         }
+        Interaction::TypeHistory { resource_type } => {
+            history::of_many(surface, asked, Some(resource_type)).await
+        }
+        Interaction::SystemHistory => history::of_many(surface, asked, None).await,
         Interaction::Search { resource_type } => {
             search::answer(surface, asked, resource_type).await
         }
@@ -73,6 +80,19 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
         }
         Interaction::Delete { resource_type, id } => {
             delete::answer(surface, asked, key(resource_type, id)).await
+        }
+        Interaction::UpdateWhere { resource_type } => {
+            update::answer_where(surface, asked, resource_type).await
+        }
+        Interaction::DeleteWhere { resource_type } => {
+            delete::answer_where(surface, asked, resource_type).await
+        }
+        Interaction::Patch { resource_type, id } => {
+            patch::answer(surface, asked, Which::Key(key(resource_type, id))).await
+        }
+        Interaction::PatchWhere { resource_type } => {
+            let which = patch::which(surface, asked, resource_type)?;
+            patch::answer(surface, asked, which).await
         }
         Interaction::Bundle => Box::pin(bundle::answer(surface, asked)).await,
         Interaction::Operation(call) => Box::pin(operations::answer(surface, asked, call)).await,

@@ -34,6 +34,28 @@ pub(super) fn has_already(headers: &HeaderMap, version: VersionId) -> bool {
         .any(|tag| matches!(bare(tag), tag if tag == "*" || tag == wanted))
 }
 
+/// True when the client's copy is fresh (R4 3.1.0.1.2): `If-None-Match` decides, and only without
+/// it `If-Modified-Since`, whose resolution is a second.
+pub(super) fn is_fresh(headers: &HeaderMap, version: VersionId, time_ms: i64) -> bool {
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return has_already(headers, version);
+    }
+    let value = headers.get(header::IF_MODIFIED_SINCE);
+    let text = value.and_then(|value| value.to_str().ok());
+    let since = text.and_then(http_date_seconds);
+    since.is_some_and(|since| time_ms.div_euclid(1000) <= since)
+}
+
+/// Seconds since 1970 of `Tue, 24 Nov 2026 19:06:18 GMT`; a date that is none is ignored, as RFC
+/// 9110 13.1.3 wants it.
+pub(super) fn http_date_seconds(text: &str) -> Option<i64> {
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    parser
+        .parse_timestamp(text)
+        .ok()
+        .map(|time| time.as_second())
+}
+
 /// `If-None-Exist: identifier=sys|val`, read strictly: an unknown criterion must not widen it.
 pub(super) fn if_none_exist(
     headers: &HeaderMap,
@@ -49,10 +71,20 @@ pub(super) fn if_none_exist(
 /// The query of a conditional create.
 pub(super) fn criteria(text: &str, resource_type: &str, zone: &Zone) -> Result<Query, Failure> {
     let query = text.split_once('?').map_or(text, |(_, query)| query);
-    let query = Query::parse(resource_type, &pairs(query)?, Handling::Strict, zone)
+    criteria_of(&pairs(query)?, resource_type, zone)
+}
+
+/// The criteria that name the resource of a conditional write, read strictly: one that is not
+/// understood must not widen the match.
+pub(super) fn criteria_of(
+    pairs: &[(String, String)],
+    resource_type: &str,
+    zone: &Zone,
+) -> Result<Query, Failure> {
+    let query = Query::parse(resource_type, pairs, Handling::Strict, zone)
         .map_err(|issues| Failure::of(Category::Incorrect, issues))?;
     if query.is_unrestricted() {
-        let text = "If-None-Exist needs at least one search criterion";
+        let text = "a conditional write needs at least one search criterion";
         return Err(Failure::new(
             Category::Incorrect,
             "E-COND-2",
@@ -111,6 +143,27 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(version(tag).ok().map(|v| v.0), expected, "{tag}");
+        }
+    }
+
+    #[test]
+    fn if_modified_since_counts_whole_seconds_and_gives_way_to_etags() {
+        let time_ms = 1_795_547_178_900;
+        for (since, etag, expected) in [
+            ("Tue, 24 Nov 2026 19:06:18 GMT", "", true),
+            ("Tue, 24 Nov 2026 19:06:19 GMT", "", true),
+            ("Tue, 24 Nov 2026 19:06:17 GMT", "", false),
+            ("yesterday", "", false),
+            ("Tue, 24 Nov 2026 19:06:19 GMT", "W/\"2\"", false),
+            ("Tue, 24 Nov 2026 19:06:17 GMT", "W/\"3\"", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MODIFIED_SINCE, since.parse().unwrap());
+            if !etag.is_empty() {
+                headers.insert(header::IF_NONE_MATCH, etag.parse().unwrap());
+            }
+            let fresh = is_fresh(&headers, VersionId(3), time_ms);
+            assert_eq!(fresh, expected, "{since} {etag}");
         }
     }
 

@@ -12,8 +12,8 @@ pub(super) fn answer(
     key: &ResourceKey,
 ) -> Result<Answer, Failure> {
     let stored = surface.repository.read(key)?;
-    if preconditions::has_already(&exchange.headers, stored.version) {
-        return Ok(answers::empty(304, Some(stored.version)));
+    if preconditions::is_fresh(&exchange.headers, stored.version, stored.time_ms) {
+        return Ok(answers::empty(304, Some((stored.version, stored.time_ms))));
     }
     Ok(answers::stored(stored))
 }

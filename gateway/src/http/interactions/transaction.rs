@@ -1,4 +1,5 @@
-//! A transaction: all entries in one commit, or none. Order of effect: DELETE, POST, PUT, then GET.
+//! A transaction: all entries in one commit, or none. Order of effect: DELETE, POST, PUT, PATCH,
+//! then GET.
 //! <https://hl7.org/fhir/R4/http.html#trules>
 
 use super::arrange::{self, Arranged};
@@ -17,7 +18,8 @@ pub(super) async fn answer(
 ) -> Result<Answer, Failure> {
     let count = entries.len();
     let zone = surface.repository.zone().clone();
-    let arranged = aside(move || arrange::arrange(entries, &zone)).await?;
+    let delete_max = surface.conditional_delete_max;
+    let arranged = aside(move || arrange::arrange(entries, (&zone, delete_max))).await?;
     let Arranged {
         writes,
         reads,
@@ -31,10 +33,7 @@ pub(super) async fn answer(
         resolve_conditional_references: true,
     };
     let written = surface.repository.write(transaction).await;
-    let (written, _) = written.map_err(|(write, failure)| match indexes.get(write) {
-        Some(index) => located(failure, *index),
-        None => failure,
-    })?;
+    let (written, _) = written.map_err(|(write, failure)| refused(failure, write, &indexes))?;
     let with_resource = preconditions::prefers(&exchange.headers, "return=representation");
     let outcomes = written
         .iter()
@@ -43,7 +42,10 @@ pub(super) async fn answer(
     for entry in reads {
         let index = entry.index;
         // Committed already: a read that fails is told in its own entry.
-        let read = Box::pin(run(surface, entry.exchange(exchange))).await;
+        let read = match entry.exchange(exchange) {
+            Ok(read) => Box::pin(run(surface, read)).await,
+            Err(failure) => Err(failure),
+        };
         let answer = match read {
             Ok(answer) => EntryAnswer::of_answer(answer, &exchange.base_url, true),
             Err(failure) => EntryAnswer::of_failure(&located(failure, index)),
@@ -51,6 +53,21 @@ pub(super) async fn answer(
         by_index.insert(index, answer);
     }
     Ok(answers::body(text(count, &by_index, &same_as)))
+}
+
+/// A refusal in terms of the Bundle: `writes[n]` is the nth write in order of effect.
+fn refused(mut failure: Failure, write: usize, indexes: &[usize]) -> Failure {
+    for issue in &mut failure.issues {
+        let number = issue.expression.strip_prefix("writes[");
+        let number = number.and_then(|rest| rest.strip_suffix(']')?.parse::<usize>().ok());
+        if let Some(index) = number.and_then(|number| indexes.get(number)) {
+            issue.expression = format!("Bundle.entry[{index}]");
+        }
+    }
+    match indexes.get(write) {
+        Some(index) => located(failure, *index),
+        None => failure,
+    }
 }
 
 /// The answers in the order of the request; a collapsed entry has that of its twin.

@@ -1,7 +1,7 @@
 //! GET Type/id/_history/n: one version, those kept aside in a conflict included.
 //! <https://hl7.org/fhir/R4/http.html#vread>
 
-use super::{Surface, answers};
+use super::{Surface, answers, preconditions};
 use crate::failure::{Category, Failure};
 use crate::http::exchange::{Answer, Exchange};
 use fhir_mapping::model::IssueCode;
@@ -9,7 +9,7 @@ use store::{ResourceKey, VersionId};
 
 pub(super) fn answer(
     surface: &Surface,
-    _exchange: &Exchange,
+    exchange: &Exchange,
     (key, version): (&ResourceKey, &str),
 ) -> Result<Answer, Failure> {
     let number = version.parse().map_err(|_not_a_number| {
@@ -17,5 +17,8 @@ pub(super) fn answer(
         Failure::new(Category::NotFound, "E-VREAD-1", IssueCode::NotFound, text)
     })?;
     let stored = surface.repository.vread(key, VersionId(number))?;
+    if preconditions::is_fresh(&exchange.headers, stored.version, stored.time_ms) {
+        return Ok(answers::empty(304, Some((stored.version, stored.time_ms))));
+    }
     Ok(answers::stored(stored))
 }

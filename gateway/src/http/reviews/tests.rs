@@ -59,6 +59,7 @@ impl Desk {
                 page_size: 50,
                 page_size_max: 1000,
                 bundle_entries_max: 1000,
+                conditional_delete_max: 1,
             },
             task,
             _folder: folder,

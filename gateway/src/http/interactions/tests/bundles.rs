@@ -72,9 +72,9 @@ async fn a_transaction_is_all_or_nothing() {
         ),
         (
             vec![good(), entry("PATCH", "Patient/x", "", "")],
-            422,
-            "E-BUNDLE-5",
-            "Bundle.entry[1].request.url",
+            400,
+            "E-PATCH-15",
+            "Bundle.entry[1]",
         ),
         (
             vec![good(), entry("POST", "Patient", "", "")],
@@ -209,7 +209,7 @@ async fn conditional_entries_find_what_exists() {
 /// Many devices send one new patient, each with an observation: all must end at the same patient.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_transactions_meet_at_one_resource() {
-    let site = std::sync::Arc::new(Site::new());
+    let site = Arc::new(Site::new());
     let mut asks = tokio::task::JoinSet::new();
     for number in 0..12 {
         let site = site.clone();

@@ -1,8 +1,12 @@
 //! The interactions over a real store, without sockets.
 
 mod bundles;
+mod conditional;
+mod histories;
+mod patching;
 mod resources;
 mod searching;
+mod transactions;
 
 use super::{Surface, run};
 use crate::clock::Clock;
@@ -13,6 +17,7 @@ use crate::http::route::{pairs, route};
 use crate::repository::Actor;
 use fhir_mapping::model::{Json, Limits, parse};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Origin, OriginKind};
 use tempfile::TempDir;
@@ -43,6 +48,7 @@ impl Site {
             page_size: 50,
             page_size_max: 1000,
             bundle_entries_max: 5000,
+            conditional_delete_max: 1,
         };
         Site {
             surface,
@@ -93,6 +99,31 @@ impl Site {
             base_url: BASE.to_owned(),
         };
         run(&self.surface, exchange).await
+    }
+
+    /// One after the other; gives their statuses.
+    async fn ask_all(&self, requests: &[&str]) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for request in requests {
+            statuses.push(self.ask(request, &[], "").await.status);
+        }
+        statuses
+    }
+
+    /// The same request many times at once; statuses and ids, sorted.
+    async fn race(self: &Arc<Site>, request: &'static str, body: &str) -> Vec<(u16, String)> {
+        let mut asks = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let (site, body) = (Arc::clone(self), body.to_owned());
+            asks.spawn(async move {
+                let reply = site.ask(request, &[], &body).await;
+                let id = reply.tree().id().unwrap_or_default().to_owned();
+                (reply.status, id)
+            });
+        }
+        let mut replies = asks.join_all().await;
+        replies.sort();
+        replies
     }
 
     pub(super) async fn bundle(&self, kind: &str, entries: &[String]) -> Reply {

@@ -152,7 +152,7 @@ async fn bad_bodies_are_refused_by_name_and_nothing_is_stored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn parallel_conditional_creates_make_one_resource() {
-    let site = std::sync::Arc::new(Site::new());
+    let site = Arc::new(Site::new());
     let mut asks = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let site = site.clone();

@@ -1,0 +1,245 @@
+//! History of an instance, a type and the site: order, deletions, times, pages.
+
+use super::*;
+
+/// `Type/id/version method status` of all entries of all pages.
+async fn lines(site: &Site, request: &str) -> Vec<String> {
+    let (mut lines, mut next) = (Vec::new(), Some(request.to_owned()));
+    while let Some(request) = next {
+        let tree = site.ask(&request, &[], "").await.ok(200);
+        assert_eq!(tree.str_at(&["type"]), Some("history"));
+        for entry in tree.items("entry") {
+            let text = |path: &[&str]| entry.str_at(path).unwrap();
+            let url = text(&["fullUrl"]).replace(&format!("{BASE}/"), "");
+            let version = text(&["response", "etag"])
+                .trim_matches(['W', '/', '"'])
+                .to_owned();
+            let method = text(&["request", "method"]);
+            assert_eq!(entry.get("resource").is_none(), method == "DELETE");
+            assert!(entry.get("response").unwrap().get("lastModified").is_some());
+            lines.push(format!(
+                "{url}/{version} {method} {}",
+                text(&["response", "status"])
+            ));
+        }
+        let links = tree.items("link").iter();
+        let mut links = links.filter(|link| link.str_at(&["relation"]) == Some("next"));
+        next = links.next().map(|link| {
+            let url = link.str_at(&["url"]).unwrap();
+            format!("GET {}", url.replace(&format!("{BASE}/"), ""))
+        });
+    }
+    lines
+}
+
+/// A second passes before each write.
+async fn story(site: &Site) {
+    for (request, body) in [
+        ("PUT Patient/a", r#"{"resourceType":"Patient","id":"a"}"#),
+        (
+            "PUT Basic/b",
+            r#"{"resourceType":"Basic","id":"b","code":{"text":"x"}}"#,
+        ),
+        (
+            "PUT Patient/a",
+            r#"{"resourceType":"Patient","id":"a","active":true}"#,
+        ),
+        ("PUT Patient/c", r#"{"resourceType":"Patient","id":"c"}"#),
+        ("DELETE Patient/a", ""),
+        ("DELETE Basic/b", ""),
+    ] {
+        site.clock.advance(Duration::from_secs(1));
+        site.ask(request, &[], body).await;
+    }
+}
+
+#[tokio::test]
+async fn the_whole_site_the_type_and_the_instance_tell_one_story() {
+    let site = Site::new();
+    story(&site).await;
+    let all = [
+        "Basic/b/2 DELETE 204",
+        "Patient/a/3 DELETE 204",
+        "Patient/c/1 POST 201",
+        "Patient/a/2 PUT 200",
+        "Basic/b/1 POST 201",
+        "Patient/a/1 POST 201",
+    ];
+    assert_eq!(lines(&site, "GET _history").await, all);
+    assert_eq!(lines(&site, "GET _history?_count=2").await, all);
+    let of_type = |name: &str| -> Vec<&str> {
+        all.iter()
+            .copied()
+            .filter(|line| line.starts_with(name))
+            .collect()
+    };
+    for count in ["", "?_count=1"] {
+        for name in ["Patient", "Basic", "Device"] {
+            let found = lines(&site, &format!("GET {name}/_history{count}")).await;
+            assert_eq!(found, of_type(name), "{name}{count}");
+        }
+        let found = lines(&site, &format!("GET Patient/a/_history{count}")).await;
+        assert_eq!(found, of_type("Patient/a"));
+    }
+}
+
+#[tokio::test]
+async fn times_restrict_what_is_told() {
+    let site = Site::new();
+    story(&site).await;
+    let check = async |query: &str, expected: &[&str]| {
+        assert_eq!(
+            lines(&site, &format!("GET {query}")).await,
+            expected,
+            "{query}"
+        );
+    };
+    let since = "_since=2026-11-24T19:06:22Z";
+    check(
+        &format!("_history?{since}"),
+        &[
+            "Basic/b/2 DELETE 204",
+            "Patient/a/3 DELETE 204",
+            "Patient/c/1 POST 201",
+        ],
+    )
+    .await;
+    check(
+        &format!("_history?_count=1&{since}"),
+        &[
+            "Basic/b/2 DELETE 204",
+            "Patient/a/3 DELETE 204",
+            "Patient/c/1 POST 201",
+        ],
+    )
+    .await;
+    check(
+        &format!("Patient/_history?{since}"),
+        &["Patient/a/3 DELETE 204", "Patient/c/1 POST 201"],
+    )
+    .await;
+    check(
+        &format!("Patient/a/_history?{since}"),
+        &["Patient/a/3 DELETE 204"],
+    )
+    .await;
+    check(
+        "_history?_since=2026-11-24T22:06:22.500+03:00",
+        &["Basic/b/2 DELETE 204", "Patient/a/3 DELETE 204"],
+    )
+    .await;
+    let at = "_at=2026-11-24T19:06:22.500Z";
+    check(
+        &format!("_history?{at}"),
+        &[
+            "Patient/c/1 POST 201",
+            "Patient/a/2 PUT 200",
+            "Basic/b/1 POST 201",
+        ],
+    )
+    .await;
+    check(
+        &format!("Patient/a/_history?{at}"),
+        &["Patient/a/2 PUT 200"],
+    )
+    .await;
+    check(
+        "Patient/a/_history?_at=2026-11-24T19:06:19Z",
+        &["Patient/a/1 POST 201"],
+    )
+    .await;
+    check("_history?_at=2026-11-23", &[]).await;
+    check(
+        "Patient/a/_history?_at=2026-11-24",
+        &[
+            "Patient/a/3 DELETE 204",
+            "Patient/a/2 PUT 200",
+            "Patient/a/1 POST 201",
+        ],
+    )
+    .await;
+    for (query, number) in [("_since=soon", "E-HISTORY-3"), ("_count=x", "E-HISTORY-1")] {
+        for url in ["_history", "Patient/_history", "Patient/a/_history"] {
+            site.ask(&format!("GET {url}?{query}"), &[], "")
+                .await
+                .refused(400, number, "");
+        }
+    }
+    let strict = "Prefer: handling=strict";
+    site.ask("GET _history?_sort=_lastUpdated", &[strict], "")
+        .await
+        .refused(400, "E-HISTORY-2", "");
+    site.ask("GET _history?_sort=-_lastUpdated", &[strict], "")
+        .await
+        .ok(200);
+    site.ask("GET Patient/zz/_history", &[], "")
+        .await
+        .refused(404, "E-READ-1", "");
+}
+
+#[tokio::test]
+async fn pages_of_history_are_those_of_the_first_look() {
+    let site = Site::new();
+    story(&site).await;
+    let expected = lines(&site, "GET _history").await;
+    let mut seen = Vec::new();
+    let mut next = Some("GET _history?_count=2".to_owned());
+    while let Some(request) = next {
+        let tree = site.ask(&request, &[], "").await.ok(200);
+        seen.extend(
+            tree.items("entry")
+                .iter()
+                .map(|entry| entry.str_at(&["fullUrl"]).unwrap().to_owned()),
+        );
+        let (_, following) = {
+            let links = tree.items("link").iter();
+            let next = links
+                .clone()
+                .find(|link| link.str_at(&["relation"]) == Some("next"));
+            (
+                (),
+                next.map(|link| {
+                    link.str_at(&["url"])
+                        .unwrap()
+                        .replace(&format!("{BASE}/"), "GET ")
+                }),
+            )
+        };
+        next = following;
+        // Others go on writing.
+        site.clock.advance(Duration::from_secs(1));
+        site.ask("POST Patient", &[], &patient("9")).await.ok(201);
+        site.ask("DELETE Patient/c", &[], "").await;
+    }
+    let urls: Vec<String> = expected
+        .iter()
+        .map(|line| format!("{BASE}/{}", line.rsplit_once('/').unwrap().0))
+        .collect();
+    assert_eq!(seen, urls);
+}
+
+/// More than one stretch of the log, with nothing of the type in most of it.
+#[tokio::test]
+async fn a_rare_type_is_found_far_back() {
+    let site = Site::new();
+    site.ask(
+        "PUT Basic/b",
+        &[],
+        r#"{"resourceType":"Basic","id":"b","code":{"text":"x"}}"#,
+    )
+    .await
+    .ok(201);
+    let many: Vec<String> = (0..1200)
+        .map(|n| entry("POST", "Patient", "", &patient(&n.to_string())))
+        .collect();
+    site.bundle("transaction", &many).await.ok(200);
+    assert_eq!(
+        lines(&site, "GET Basic/_history").await,
+        ["Basic/b/1 POST 201"]
+    );
+    assert_eq!(lines(&site, "GET _history?_count=500").await.len(), 1201);
+    assert_eq!(
+        lines(&site, "GET Patient/_history?_count=500").await.len(),
+        1200
+    );
+}
