@@ -1,19 +1,15 @@
 //! The one door to the store for FHIR resources: read, write, search, apply, review.
 
 mod apply;
-mod conditions;
 mod everything;
 mod identify;
 mod indexing;
 mod log;
 mod plan;
 mod read;
-mod references;
 mod reserved;
-mod resolution;
 mod review;
 mod search;
-mod stale;
 mod stamp;
 mod terminology;
 mod urgency;

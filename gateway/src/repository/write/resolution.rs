@@ -1,11 +1,11 @@
 //! The answers to a transaction's conditions, and what its writes store given them.
 
+use super::super::plan::stale;
+use super::super::stamp::Unstamped;
+use super::super::{read, reserved, review};
+use super::asked::{Check, Transaction, Write, set_id};
 use super::conditions::At;
-use super::plan::stale;
 use super::references::Substitutions;
-use super::stamp::Unstamped;
-use super::write::{self, Check, Transaction, Write};
-use super::{read, reserved, review};
 use crate::failure::{Category, Failure};
 use fhir_mapping::model::{Json, Limits, parse};
 use fhir_mapping::patch::Patch;
@@ -84,7 +84,7 @@ impl Resolution {
                     }
                     (Write::UpdateWhere { resource, .. }, _, Some(found)) => {
                         let mut resource = resource.clone();
-                        write::set_id(&mut resource, &found.id);
+                        set_id(&mut resource, &found.id);
                         Some(content(&resource))
                     }
                     _ => write.resource().map(content),

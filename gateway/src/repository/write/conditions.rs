@@ -2,9 +2,10 @@
 //! from, conditional references. Resolved twice with one code: before the transaction, to prepare
 //! content away from the writer thread, and inside it, where the answer counts.
 
+use super::super::search;
+use super::asked::{Transaction, Which, Write};
 use super::resolution::{Base, Resolution};
-use super::write::{Transaction, Which, Write, both, same_key};
-use super::{references, search};
+use super::{both, references, same_key};
 use crate::failure::{Category, Failure};
 use fhir_mapping::model::IssueCode;
 use fhir_mapping::search::{Handling, Query, SearchValues, Zone, extract};

@@ -4,11 +4,11 @@
 //! it: a position in a list means what it meant to the sender. Where the policy has no question the
 //! sender is told to repeat it, since nobody else may know whether it still wants to.
 
-use super::apply::{Applied, CLIENTS, Incoming};
+use super::super::Repository;
+use super::super::apply::{Applied, CLIENTS, Incoming};
+use super::super::review::{ReviewSide, Row};
+use super::asked::{Actor, Check, Which, Write};
 use super::resolution::patched;
-use super::review::{ReviewSide, Row};
-use super::write::{Check, Which, Write};
-use super::{Actor, Repository};
 use crate::failure::{Category, Failure};
 use fhir_mapping::conflict::is_same_content;
 use fhir_mapping::model::{Issue, IssueCode, Json, Severity};
