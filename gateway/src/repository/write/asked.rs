@@ -75,7 +75,9 @@ pub enum Which {
 
 /// Judges content that only the writing transaction knows.
 #[derive(Clone)]
-pub struct Check(pub Arc<dyn Fn(&Json) -> Result<(), Failure> + Send + Sync>);
+pub struct Check(pub Arc<Judge>);
+
+type Judge = dyn Fn(&Json) -> Result<(), Failure> + Send + Sync;
 
 impl Check {
     pub(super) fn run(&self, resource: &Json) -> Result<(), Failure> {
