@@ -46,6 +46,66 @@ fn reference() -> impl Strategy<Value = String> {
     })
 }
 
+fn amount() -> impl Strategy<Value = Json> {
+    (
+        "-?[0-9]{1,2}(\\.[0-9]{1,2})?(e-?[0-9])?",
+        "(k|m|)g",
+        0_u8..4,
+    )
+        .prop_map(|(value, unit, form)| {
+            let quantity = |value: &str| {
+                Json::object([
+                    ("value", Json::Number(value.into())),
+                    ("system", "http://unitsofmeasure.org".into()),
+                    ("code", unit.as_str().into()),
+                ])
+            };
+            let mut amount = quantity(&value);
+            if form == 0
+                && let Some(object) = amount.as_object_mut()
+            {
+                object.set("comparator", "<".into());
+            }
+            amount
+        })
+}
+
+fn components() -> impl Strategy<Value = Vec<Json>> {
+    let one = (coding(), amount()).prop_map(|(coding, amount)| {
+        let code = Json::object([("coding", Json::array([coding]))]);
+        Json::object([("code", code), ("valueQuantity", amount)])
+    });
+    prop::collection::vec(one, 0..3)
+}
+
+fn number() -> impl Strategy<Value = String> {
+    (
+        "(eq|ne|gt|lt|ge|le|sa|eb|ap)?",
+        "-?[0-9]{1,2}(\\.[0-9]{1,2})?(e-?[0-9])?",
+        "(\\|http://unitsofmeasure\\.org\\|(k|m|)g|\\|\\|(k|m|)g)?",
+    )
+        .prop_map(|(prefix, number, unit)| format!("{prefix}{number}{unit}"))
+}
+
+fn filter() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        "code (eq|ne) [abc]",
+        "value-string (eq|ne|co|sw|ew) [aeB]{1,3}",
+        "date (eq|ne|gt|lt|ge|le|sa|eb|ap|po) 20[012][0-9]",
+        "(subject|date|value-string) pr (true|false)",
+        "subject (eq|re) (Patient|Group)/[12]",
+        "combo-value-quantity (gt|lt|eq) [0-9]",
+    ];
+    leaf.prop_recursive(3, 8, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), "(and|or)", inner.clone())
+                .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+            inner.clone().prop_map(|a| format!("not({a})")),
+            inner.prop_map(|a| format!("({a})")),
+        ]
+    })
+}
+
 fn resource() -> impl Strategy<Value = Json> {
     let observation = (
         prop::collection::vec(coding(), 0..3),
@@ -55,8 +115,9 @@ fn resource() -> impl Strategy<Value = Json> {
         ],
         reference(),
         name(),
+        components(),
     )
-        .prop_map(|(codings, effective, subject, text)| {
+        .prop_map(|(codings, effective, subject, text, components)| {
             Json::object([
                 ("resourceType", "Observation".into()),
                 ("id", "1".into()),
@@ -64,6 +125,7 @@ fn resource() -> impl Strategy<Value = Json> {
                 effective,
                 ("subject", Json::object([("reference", subject.into())])),
                 ("valueString", text.into()),
+                ("component", Json::array(components)),
             ])
         });
     observation.boxed()
@@ -83,8 +145,18 @@ fn asked() -> impl Strategy<Value = (String, String)> {
         prop_oneof![reference(), "[12]".prop_map(String::from)],
     );
     let text = ("value-string(:exact|:contains)?", name());
+    let much = (Just("combo-value-quantity".to_owned()), number());
+    let pair_of = (
+        "(combo|component)-code-value-quantity",
+        ("([st]\\|)?[abc]{1,2}", number()).prop_map(|(code, number)| format!("{code}${number}")),
+    );
+    let filters = (Just("_filter".to_owned()), filter());
+    let sounds = (
+        "code:(text|in|of-type)|value-string:text",
+        "[a-c]{1,2}".prop_map(String::from),
+    );
     let gone = (
-        "(date|subject|value-string|code):missing",
+        "(date|subject|value-string|code|combo-value-quantity|component-code-value-quantity):missing",
         "(true|false)".prop_map(String::from),
     );
     prop_oneof![
@@ -92,6 +164,10 @@ fn asked() -> impl Strategy<Value = (String, String)> {
         when,
         who.prop_map(pair),
         text.prop_map(pair),
+        much.prop_map(pair),
+        pair_of.prop_map(pair),
+        filters.prop_map(pair),
+        sounds.prop_map(pair),
         gone.prop_map(pair)
     ]
 }
@@ -112,7 +188,8 @@ proptest! {
         let zone = Zone(jiff::tz::TimeZone::get(&zone).unwrap());
         let values = extract(&resource, &zone);
         prop_assert_eq!(SearchValues::decode(&values.encode()), Some(values.clone()));
-        if let Ok(query) = Query::parse("Observation", &asked, Handling::Strict, &zone)
+        let asking = Asking::new(Handling::Strict, &zone).whole();
+        if let Ok(query) = Query::parse_with("Observation", &asked, &asking)
             && query.matches(&values)
         {
             let terms = values.terms();

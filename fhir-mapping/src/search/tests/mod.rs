@@ -2,6 +2,7 @@
 
 mod grammar;
 mod harms;
+mod made;
 mod matching;
 mod oracle;
 mod posting;

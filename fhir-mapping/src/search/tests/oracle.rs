@@ -7,15 +7,15 @@ use unicode_normalization::UnicodeNormalization;
 
 static TABLE: &str = include_str!("../../../definitions/search_parameters.txt");
 
-struct Row {
-    resource_type: String,
-    name: &'static str,
-    kind: &'static str,
-    paths: &'static str,
-    components: &'static str,
+pub(super) struct Row {
+    pub(super) resource_type: String,
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) paths: &'static str,
+    pub(super) components: &'static str,
 }
 
-fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut shared: Vec<&'static str> = Vec::new();
     let mut resource_type = "";
