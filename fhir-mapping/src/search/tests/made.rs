@@ -337,7 +337,7 @@ fn every_path_of_every_parameter_is_found() {
             without.push(format!("{}.{}", row.resource_type, row.name));
         }
     }
-    println!("{parameters} parameters, {proofs} proofs");
+    eprintln!("{parameters} parameters, {proofs} proofs");
     assert_eq!(without, Vec::<String>::new());
     assert!(
         parameters == 1700 && proofs >= 1785,

@@ -328,7 +328,7 @@ fn range(text: &str) -> (String, String) {
 #[test]
 fn every_parameter_finds_the_examples_that_carry_its_value() {
     let Some(examples) = examples() else {
-        eprintln!("skipped: no official examples beside this repository");
+        eeprintln!("skipped: no official examples beside this repository");
         return;
     };
     let zone = zone("UTC");
@@ -390,6 +390,6 @@ fn every_parameter_finds_the_examples_that_carry_its_value() {
             }
         }
     }
-    println!("{claims} parameters claimed, {parameters} carried by examples, {queries} queries");
+    eprintln!("{claims} parameters claimed, {parameters} carried by examples, {queries} queries");
     assert!(parameters > 700, "{parameters} of {claims}");
 }

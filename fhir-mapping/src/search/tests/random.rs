@@ -155,7 +155,7 @@ fn criterion(dice: &mut Dice, name: &str, kind: &str, texts: &[String]) -> (Stri
 #[test]
 fn random_queries_equal_brute_force() {
     let Some(bundles) = bundles() else {
-        eprintln!("skipped: no Synthea records beside this repository");
+        eeprintln!("skipped: no Synthea records beside this repository");
         return;
     };
     let zone = zone("Africa/Dar_es_Salaam");
@@ -210,7 +210,7 @@ fn random_queries_equal_brute_force() {
         with_matches += usize::from(!brute.is_empty());
         proposed += candidates.len();
     }
-    println!(
+    eprintln!(
         "{asked} queries over {} resources: {with_matches} with matches, {proposed} proposed",
         shelf.all.len()
     );
