@@ -328,7 +328,7 @@ fn range(text: &str) -> (String, String) {
 #[test]
 fn every_parameter_finds_the_examples_that_carry_its_value() {
     let Some(examples) = examples() else {
-        eeprintln!("skipped: no official examples beside this repository");
+        eprintln!("skipped: no official examples beside this repository");
         return;
     };
     let zone = zone("UTC");

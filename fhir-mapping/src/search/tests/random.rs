@@ -155,7 +155,7 @@ fn criterion(dice: &mut Dice, name: &str, kind: &str, texts: &[String]) -> (Stri
 #[test]
 fn random_queries_equal_brute_force() {
     let Some(bundles) = bundles() else {
-        eeprintln!("skipped: no Synthea records beside this repository");
+        eprintln!("skipped: no Synthea records beside this repository");
         return;
     };
     let zone = zone("Africa/Dar_es_Salaam");
