@@ -61,16 +61,18 @@ const ABSENT: [(&str, &[&str]); 5] = [
 ];
 
 /// Inside a crate: the rank of each module; a module may use lower ranks and its own files only.
-const GATEWAY_RANKS: [(&str, u8); 10] = [
+const GATEWAY_RANKS: [(&str, u8); 12] = [
     ("main", 6),
     ("cli", 5),
     ("app", 4),
     ("http", 3),
     ("devices", 3),
     ("sync", 3),
+    ("jobs", 3),
     ("repository", 2),
     ("config", 1),
     ("telemetry", 1),
+    ("link", 1),
     ("failure", 0),
 ];
 const MAPPING_RANKS: [(&str, u8); 11] = [

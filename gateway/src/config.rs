@@ -15,6 +15,7 @@ pub struct Config {
     pub mllp: Mllp,
     #[serde(rename = "target")]
     pub targets: Vec<Target>,
+    pub subscriptions: Subscriptions,
     pub store: Store,
     pub log: Log,
 }
@@ -116,6 +117,18 @@ pub struct Target {
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     Fhir,
+}
+
+/// `[subscriptions]`: telling others of changes.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Subscriptions {
+    /// Hosts, as `name` or `name:port`, that notifications may be sent to.
+    pub hosts: Vec<String>,
+    /// Failures in a row until a Subscription is turned off.
+    pub tries_max: u32,
+    /// Longest wait between two tries.
+    pub retry_cap_ms: u64,
 }
 
 /// `[store]`.
@@ -306,6 +319,16 @@ impl Default for Mllp {
         Mllp {
             listen: SocketAddr::from(([127, 0, 0, 1], 2575)),
             connections: Vec::new(),
+        }
+    }
+}
+
+impl Default for Subscriptions {
+    fn default() -> Subscriptions {
+        Subscriptions {
+            hosts: Vec::new(),
+            tries_max: 20,
+            retry_cap_ms: 15 * 60 * 1000,
         }
     }
 }

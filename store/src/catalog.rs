@@ -129,5 +129,7 @@ pub(crate) fn table_byte(table: Table) -> u8 {
         Table::Tokens => 9,
         Table::Imports => 10,
         Table::Site => 11,
+        Table::Subscriptions => 12,
+        Table::Notices => 13,
     }
 }

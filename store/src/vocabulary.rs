@@ -135,7 +135,8 @@ pub enum Table {
     Deliveries,
     /// target (u16 BE), rid (u64 BE) -> key of the one live delivery of that resource
     DeliveryByResource,
-    /// target (u16 BE), name -> how far the change log was taken over, how far the target was pulled
+    /// target (u16 BE), name -> how far the change log was taken over, how far the target was pulled;
+    /// 0 stands for the subscriptions of this site
     Checkpoints,
     /// blinded: target (u16 BE), `Type/id` -> remote version, base version. No rid: an incoming
     /// resource gets its row in the commit that numbers it
@@ -148,11 +149,15 @@ pub enum Table {
     Imports,
     /// name -> site-wide settings, as the number that each target was given
     Site,
+    /// rid (u64 BE) of a Subscription -> since when it is served, and how it goes
+    Subscriptions,
+    /// rid (u64 BE) of a Subscription, seq (u64 BE) of a change that it wants told -> the change
+    Notices,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 11] = [
+    pub const ALL: [Table; 13] = [
         Table::Intake,
         Table::IntakeDigests,
         Table::IntakeWaiting,
@@ -164,6 +169,8 @@ impl Table {
         Table::Tokens,
         Table::Imports,
         Table::Site,
+        Table::Subscriptions,
+        Table::Notices,
     ];
 
     /// Are this table's keys blinded?

@@ -15,6 +15,7 @@ use crate::http::listen::{self, Door};
 use crate::http::request::{Front, Hosts};
 use crate::http::tls::{self, TlsError};
 use crate::http::tokens::{self, Role, Token};
+use crate::jobs::subscriptions;
 use crate::keys::{self, KeyError, Places};
 use crate::repository::Repository;
 use crate::sync;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{OpenOptions, Seq, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -86,6 +87,8 @@ pub struct Gateway {
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
 const BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(15);
 const BODY_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+/// Matches that a slow web socket may be behind.
+const BELL_LENGTH: usize = 1024;
 /// Changes looked at for the highest hybrid time given before.
 const HLC_LOOK_BACK: u64 = 1000;
 
@@ -145,11 +148,13 @@ impl Gateway {
             telemetry: Telemetry::new(),
             stop: watch::Sender::new(false),
             targets: Vec::new(),
+            bell: broadcast::Sender::new(BELL_LENGTH),
             parts: Vec::new(),
         };
         let first_token = starting.first_token()?;
         let mllp = starting.devices(config, mllp)?;
         starting.targets()?;
+        starting.subscriptions();
         let (http, own_certificate) = starting.http(http)?;
         let scheme = if starting.uses_tls() { "https" } else { "http" };
         let base_url = format!("{scheme}://{http}/fhir");
@@ -202,6 +207,8 @@ struct Starting<'a> {
     stop: watch::Sender<bool>,
     /// Number and name of each target.
     targets: Vec<(u16, String)>,
+    /// Rings for Subscriptions that matched.
+    bell: subscriptions::Bell,
     parts: Vec<JoinHandle<()>>,
 }
 
@@ -249,6 +256,13 @@ impl Starting<'_> {
             self.spawn(sync::run(target, repository, stop));
         }
         Ok(())
+    }
+
+    fn subscriptions(&mut self) {
+        let settings = settings::subscription_settings(self.config);
+        let (repository, bell) = (self.repository.clone(), self.bell.clone());
+        let stop = self.stop.subscribe();
+        self.spawn(subscriptions::run(settings, repository, (bell, stop)));
     }
 
     fn http(&mut self, listener: TcpListener) -> Result<(SocketAddr, Option<PathBuf>), StartError> {

@@ -4,6 +4,7 @@ use super::StartError;
 use crate::config::{self, Config, ConfigError};
 use crate::devices::{ConnectionRule, DeviceSettings};
 use crate::failure::{Category, Failure};
+use crate::jobs::subscriptions::SubscriptionSettings;
 use crate::repository::Repository;
 use crate::sync::TargetSettings;
 use fhir_mapping::model::IssueCode;
@@ -13,6 +14,14 @@ use store::{CommitError, RowWrite, Store, Table, View, WriteSet};
 /// Row of `Table::Site`: which number each target was given, as JSON. Numbers are parts of keys on
 /// disk, so a target keeps its own whatever its place in the configuration.
 const NUMBERS_KEY: &[u8] = b"targets";
+
+pub(super) fn subscription_settings(config: &Config) -> SubscriptionSettings {
+    SubscriptionSettings {
+        hosts: config.subscriptions.hosts.clone(),
+        tries_max: config.subscriptions.tries_max,
+        retry_cap_ms: config.subscriptions.retry_cap_ms,
+    }
+}
 
 /// Devices by address, those without one last.
 pub(super) fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigError> {

@@ -9,6 +9,7 @@ mod plan;
 mod read;
 mod reserved;
 mod review;
+mod rows;
 mod search;
 mod stamp;
 mod terminology;
@@ -22,6 +23,7 @@ pub use identify::{Identified, search_value};
 pub use log::{LogPage, LogRequest, Period};
 pub use read::{HistoryPage, VersionInfo};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
+pub use rows::standing::{Notice, Standing};
 pub use search::{Cursor, SearchPage, SearchRequest};
 pub use write::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
 

@@ -2,7 +2,7 @@
 
 use super::Repository;
 use crate::failure::Failure;
-use store::{Rid, StoredVersion, Term, View};
+use store::{Head, Rid, StoredVersion, Term, View};
 
 /// Heads looked at in one step through the whole site.
 const STEP: usize = 512;
@@ -31,6 +31,23 @@ impl Repository {
             }
         }
         Ok(true)
+    }
+}
+
+impl Repository {
+    /// The newest state of each live resource of a type, `limit` at most.
+    pub fn heads(&self, of_type: &str, limit: usize) -> Result<Vec<Head>, Failure> {
+        let snapshot = self.store().snapshot()?;
+        let view = snapshot.view();
+        let mut postings = view.postings(&Term(of_type.as_bytes().to_vec()))?;
+        let mut heads = Vec::new();
+        let mut at = Rid(0);
+        while heads.len() < limit {
+            let Some(rid) = postings.seek(at)? else { break };
+            heads.extend(view.head_of(rid)?.filter(|head| !head.deleted));
+            at = Rid(rid.0.saturating_add(1));
+        }
+        Ok(heads)
     }
 }
 

@@ -99,7 +99,7 @@ impl Courier {
             rounds: 0,
             busy_tries: self.busy_tries,
         };
-        match outbound::judge(answer, past, &self.settings, super::loops::random()) {
+        match outbound::judge(answer, past, &self.settings, crate::link::retry::random()) {
             Verdict::Link(link) => self.set_link(&link, &why),
             _ => {
                 let name = &self.settings.name;

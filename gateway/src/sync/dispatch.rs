@@ -1,12 +1,13 @@
 //! Sends one group: notes what is about to leave, sends, and records what became of it.
 
 use super::delivery;
-use super::loops::{Courier, random};
+use super::loops::Courier;
 use super::outbound::{self, Finding, Link, Past, Verdict};
 use super::outbox::{self, Group, Item};
 use super::shadow::{self, Shadow};
 use super::target::{Answer, Pulled};
 use crate::failure::Failure;
+use crate::link::retry;
 use std::collections::HashSet;
 use store::{Rid, RowWrite, VersionId};
 
@@ -105,7 +106,7 @@ impl Courier {
             rounds: item.delivery.rounds,
             busy_tries: self.busy_tries,
         };
-        let verdict = outbound::judge(answer, past, &self.settings, random());
+        let verdict = outbound::judge(answer, past, &self.settings, retry::random());
         match &verdict {
             Verdict::Link(link) => self.set_link(link, &why),
             Verdict::Failed { wait_ms } => {
@@ -233,7 +234,7 @@ impl Courier {
             rounds: item.delivery.rounds,
             busy_tries: self.busy_tries,
         };
-        outbound::refuse(refusal, past, &self.settings, random())
+        outbound::refuse(refusal, past, &self.settings, retry::random())
     }
 
     /// Applies what the target holds; the shadow is written by the same commit.

@@ -3,14 +3,14 @@
 
 use super::TargetSettings;
 use super::outbound::{Link, PAUSE_MS};
+use super::takeover;
 use super::target::Target;
-use super::{retry, takeover};
 use crate::failure::Failure;
+use crate::link::retry;
 use crate::repository::Repository;
-use std::convert::Infallible;
 use std::time::Duration;
-use store::{CommitError, RowWrite, Store, StoreError, WriteSet};
-use tokio::sync::{oneshot, watch};
+use store::{RowWrite, Store};
+use tokio::sync::watch;
 
 /// Longest sleep: nothing depends on waking later than this.
 const SLEEP_MAX_MS: u64 = 60_000;
@@ -178,7 +178,7 @@ impl Courier {
     /// Half to one and a half intervals: sites that lost one link do not come back in step.
     fn down(&self) -> LinkState {
         let interval_ms = self.settings.probe_interval_ms;
-        let jitter_ms = random().checked_rem(interval_ms.max(1)).unwrap_or(0);
+        let jitter_ms = retry::random().checked_rem(interval_ms.max(1)).unwrap_or(0);
         LinkState::Down {
             until_ms: self.after(interval_ms / 2 + jitter_ms),
         }
@@ -222,7 +222,7 @@ impl Courier {
     }
 
     pub(super) async fn commit(&self, rows: Vec<RowWrite>) -> Result<(), Failure> {
-        commit_rows(self.store(), rows).await
+        self.repository.commit_rows(rows).await
     }
 
     fn log_fault(&self, failure: &Failure) {
@@ -230,34 +230,4 @@ impl Courier {
         let name = &self.settings.name;
         tracing::error!(target_name = %name, ?numbers, "the store refused; trying again");
     }
-}
-
-/// Commits rows and waits until they are durable.
-async fn commit_rows(store: &Store, rows: Vec<RowWrite>) -> Result<(), Failure> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let (tell, told) = oneshot::channel();
-    let write_set = WriteSet {
-        rows,
-        ..WriteSet::default()
-    };
-    store.submit(
-        move |_view| Ok::<_, Infallible>((write_set, ())),
-        move |outcome| {
-            // Nobody listens any more when the loop was stopped; the rows are durable all the same.
-            let _heard = tell.send(outcome.map(|_| ()));
-        },
-    )?;
-    match told.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(CommitError::Store(error))) => Err(error.into()),
-        Ok(Err(CommitError::Refused(never))) => match never {},
-        Err(_writer_gone) => Err(StoreError::Closed.into()),
-    }
-}
-
-/// Randomness for waits; without any, sites come back in step, which is bearable.
-pub(super) fn random() -> u64 {
-    getrandom::u64().unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! Exchange with remote systems: committed changes go out, their changes come in. One loop a
 //! target; targets never meet each other, and they learn of local writes from the change log alone.
 //!
-//! Reading order: target, delivery, shadow, takeover, outbox, priority, outbound, inbound, retry,
+//! Reading order: target, delivery, shadow, takeover, outbox, priority, outbound, inbound,
 //! then the shells: loops, dispatch, collect.
 
 mod collect;
@@ -12,7 +12,6 @@ mod loops;
 mod outbound;
 mod outbox;
 mod priority;
-mod retry;
 mod shadow;
 mod takeover;
 mod target;

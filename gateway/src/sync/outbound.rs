@@ -2,9 +2,9 @@
 //! whole target back. Pure: replies, times and random numbers in, decisions out.
 
 use super::TargetSettings;
-use super::retry;
 use super::shadow::Shadow;
 use super::target::{Answer, Pulled, Reading};
+use crate::link::retry;
 use fhir_mapping::conflict::is_same_content;
 use fhir_mapping::model::Json;
 use store::VersionId;

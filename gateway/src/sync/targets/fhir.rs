@@ -6,8 +6,8 @@ use super::super::target::{
     Answer, Boxed, Expects, Page, PageRequest, Plan, Reading, Sending, Target,
 };
 use super::reply;
-use super::wire::Wire;
 use crate::clock::{Clock, format_instant};
+use crate::link::wire::Wire;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -81,7 +81,7 @@ impl FhirTarget {
         request.map_err(|e| format!("the request cannot be made: {e}"))
     }
 
-    async fn exchange(&self, plan: Plan) -> Result<super::wire::Reply, Answer> {
+    async fn exchange(&self, plan: Plan) -> Result<crate::link::wire::Reply, Answer> {
         let unreachable = |why| Answer::Unreachable { why };
         let request = self.request(plan).map_err(unreachable)?;
         self.wire.exchange(request).await.map_err(unreachable)

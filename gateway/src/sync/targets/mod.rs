@@ -2,4 +2,3 @@
 
 pub(super) mod fhir;
 mod reply;
-mod wire;

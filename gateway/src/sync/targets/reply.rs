@@ -1,9 +1,9 @@
 //! Reads replies of a FHIR server strictly: only what such a server says counts. A captive portal's
 //! page with status 200 is no acknowledgement, it is a link that is down. Pure.
 
-use super::super::retry;
 use super::super::target::{Answer, Page, Pulled, Reading};
-use super::wire::Reply;
+use crate::link::retry;
+use crate::link::wire::Reply;
 use fhir_mapping::model::{self, Json, Limits, Object, Reference};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, DATE, ETAG, LOCATION, RETRY_AFTER};

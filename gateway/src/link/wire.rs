@@ -25,19 +25,19 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// A reply, read to its end.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// The client of one target; connections are pooled and kept alive.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Wire {
-    pub(super) fn new() -> Wire {
+    pub(crate) fn new() -> Wire {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -56,7 +56,7 @@ impl Wire {
     }
 
     /// Sends and reads the reply. `Err` says why no reply came; it names no content.
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, String> {
+    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, String> {
         let answer = tokio::time::timeout(SILENCE_MAX, self.client.request(request)).await;
         let response = answer
             .map_err(|_elapsed| "no answer within 30 s".to_owned())?

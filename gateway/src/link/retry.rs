@@ -1,20 +1,25 @@
-//! How long to wait before the next try: full jitter under a growing cap. Pure: the random number
-//! and the time are given.
+//! How long to wait before the next try: full jitter under a growing cap. The time is given, and
+//! the random number where it decides.
 
 /// First wait's ceiling; it doubles with each try.
 const FIRST_WAIT_MS: u64 = 500;
 
 /// Anywhere between nothing and `min(cap, 0.5 s * 2^tries)`: many sites that lost the same link
 /// must not come back in step.
-pub(super) fn wait_ms(tries: u32, cap_ms: u64, random: u64) -> u64 {
+pub(crate) fn wait_ms(tries: u32, cap_ms: u64, random: u64) -> u64 {
     let doubled = FIRST_WAIT_MS.saturating_mul(1_u64.checked_shl(tries.min(32)).unwrap_or(1));
     let ceiling = doubled.min(cap_ms);
     random.checked_rem(ceiling.saturating_add(1)).unwrap_or(0)
 }
 
+/// Randomness for waits; without any, sites come back in step, which is bearable.
+pub(crate) fn random() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}
+
 /// `Retry-After` (RFC 9110 10.2.3): seconds, or an HTTP date. In milliseconds from now; `None`
 /// when unreadable.
-pub(super) fn parse_retry_after(text: &str, now_ms: i64) -> Option<u64> {
+pub(crate) fn parse_retry_after(text: &str, now_ms: i64) -> Option<u64> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(seconds.saturating_mul(1000));
@@ -24,14 +29,14 @@ pub(super) fn parse_retry_after(text: &str, now_ms: i64) -> Option<u64> {
 }
 
 /// `Tue, 24 Nov 2026 19:07:47 GMT` as milliseconds since 1970.
-pub(super) fn parse_http_date(text: &str) -> Option<i64> {
+pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
     let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
     Some(zoned.timestamp().as_millisecond())
 }
 
 /// A wait that ends at `until_ms`, unless that lies so far ahead that the clock must have gone back
 /// (a power cut, a wrong battery): then it is over.
-pub(super) fn is_over(until_ms: i64, now_ms: i64, longest_ms: u64) -> bool {
+pub(crate) fn is_over(until_ms: i64, now_ms: i64, longest_ms: u64) -> bool {
     let longest = i64::try_from(longest_ms).unwrap_or(i64::MAX);
     until_ms <= now_ms || until_ms > now_ms.saturating_add(longest)
 }
