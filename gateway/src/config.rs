@@ -405,6 +405,7 @@ mod tests {
                 pull_interval_s: default_pull_interval_s(),
                 gzip: false,
             }],
+            subscriptions: defaults.subscriptions,
             store: defaults.store,
             log: defaults.log,
         }
