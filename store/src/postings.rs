@@ -172,6 +172,16 @@ impl<'t> Postings<'t> {
         counted
     }
 
+    /// How many resources posted the term, exactly: reads every span of the list.
+    pub fn count_exactly(&self) -> Result<u64, StoreError> {
+        let fault = |e: heed::Error| StoreError::disk(catalog::POSTINGS, &e);
+        let rows = self.database.prefix_iter(self.transaction, &self.term);
+        rows.map_err(fault)?.try_fold(0_u64, |counted, row| {
+            let (_, row) = row.map_err(fault)?;
+            Ok(counted + u64::try_from(count_of(row)).unwrap_or(0))
+        })
+    }
+
     fn estimate(&self, counted: u64, last_counted: u32, next: u32) -> u64 {
         let beyond = key_of(&self.term, u32::MAX);
         let last = self

@@ -263,6 +263,11 @@ impl Query {
         self.conditions.is_empty()
     }
 
+    /// The name-value pairs that were understood, in their order.
+    pub fn used(&self) -> &[(String, String)] {
+        &self.used
+    }
+
     /// The parameters that were used, encoded as a query string, without paging cursor.
     pub fn self_link(&self) -> String {
         encode_pairs(&self.used)

@@ -61,6 +61,11 @@ impl SearchValues {
         }
     }
 
+    /// Type and id of the resource.
+    pub fn key(&self) -> (&str, &str) {
+        (&self.resource_type, &self.id)
+    }
+
     pub(super) fn resource_type(&self) -> &str {
         &self.resource_type
     }

@@ -194,13 +194,7 @@ fn placed_order(
     let Ok(query) = query else {
         return Ok(None);
     };
-    let page = repository.search(&SearchRequest {
-        resource_type: "ServiceRequest".to_owned(),
-        query,
-        count: 3,
-        after: None,
-        with_total: false,
-    })?;
+    let page = repository.search(&SearchRequest::of(query, 3))?;
     match page.matches.as_slice() {
         [one] => Ok(Some(one.key.id.clone())),
         _ => Ok(None),

@@ -52,13 +52,7 @@ impl Repository {
         let Ok(query) = query else {
             return Ok(()); // no identifier that a search can ask for, so nobody's
         };
-        let page = self.search(&SearchRequest {
-            resource_type: "Patient".to_owned(),
-            query,
-            count: CANDIDATES_MAX,
-            after: None,
-            with_total: false,
-        })?;
+        let page = self.search(&SearchRequest::of(query, CANDIDATES_MAX))?;
         for stored in page.matches {
             let patient = self.replacement(stored);
             if !found.iter().any(|known| known.0 == patient.0) {

@@ -1,21 +1,49 @@
-//! Candidates of a query: posting lists intersected by leapfrog, the shortest leading.
+//! Candidates of a query: posting lists and lists of rids, intersected by leapfrog, the shortest
+//! leading.
 
-use fhir_mapping::search::Query;
-use store::{Postings, Rid, StoreError, Term, View};
+use super::ground::Ground;
+use crate::failure::Failure;
+use store::{Postings, Rid, StoreError, Term};
 
-/// Resources that hold a term of every group, ascending. Never misses a match; may propose more.
-pub(super) struct Intersection<'v> {
-    /// Shortest first.
-    unions: Vec<Union<'v>>,
+/// Resources of which every match is one.
+#[derive(Clone, Debug)]
+pub(super) enum Group {
+    /// Those that posted any of these terms.
+    Terms(Vec<Vec<u8>>),
+    /// These; ascending, without repeats.
+    Rids(Vec<Rid>),
 }
 
-impl<'v> Intersection<'v> {
-    pub(super) fn of(view: &'v View<'_>, query: &Query) -> Result<Intersection<'v>, StoreError> {
-        let groups = query.candidates().all_of.into_iter();
-        let unions: Result<Vec<_>, _> = groups.map(|terms| Union::of(view, terms)).collect();
-        let mut unions = unions?;
-        unions.sort_by_key(|union| union.count);
-        Ok(Intersection { unions })
+/// Resources that are in every group, ascending. Never misses a match; may propose more.
+pub(super) struct Intersection<'t> {
+    /// Shortest first.
+    unions: Vec<Union<'t>>,
+}
+
+/// A union of more posting lists is read into one list of rids.
+const LISTS_MAX: usize = 8;
+/// Rids read from a posting list that cost as much as a row.
+const RIDS_PER_ROW: u64 = 16;
+
+impl<'t> Intersection<'t> {
+    pub(super) fn of(ground: &Ground<'t>, groups: Vec<Group>) -> Result<Self, Failure> {
+        let unions: Result<Vec<_>, _> = groups
+            .into_iter()
+            .map(|group| Union::of(ground, group))
+            .collect();
+        let mut intersection = Intersection { unions: unions? };
+        intersection.order();
+        Ok(intersection)
+    }
+
+    pub(super) fn add(&mut self, ground: &Ground<'t>, group: Group) -> Result<(), Failure> {
+        self.unions.push(Union::of(ground, group)?);
+        self.order();
+        Ok(())
+    }
+
+    fn order(&mut self) {
+        self.unions.sort_by_key(|union| union.count);
     }
 
     /// No more candidates than this.
@@ -46,44 +74,100 @@ impl<'v> Intersection<'v> {
     }
 }
 
-/// Resources that hold any of a group's terms.
-struct Union<'v> {
-    lists: Vec<List<'v>>,
+/// Resources that are in any list of a group.
+struct Union<'t> {
+    lists: Vec<List<'t>>,
     count: u64,
 }
 
-struct List<'v> {
-    postings: Postings<'v>,
-    /// Where it stands; `None` at its end.
-    at: Option<Rid>,
+enum List<'t> {
+    Posted {
+        postings: Postings<'t>,
+        /// Where it stands; `None` at its end.
+        at: Option<Rid>,
+    },
+    Known(Vec<Rid>),
 }
 
-impl<'v> Union<'v> {
-    fn of(view: &'v View<'_>, terms: Vec<Vec<u8>>) -> Result<Union<'v>, StoreError> {
-        let mut union = Union {
-            lists: Vec::with_capacity(terms.len()),
-            count: 0,
+impl<'t> Union<'t> {
+    fn of(ground: &Ground<'t>, group: Group) -> Result<Union<'t>, Failure> {
+        let terms = match group {
+            Group::Rids(rids) => return Ok(Union::known(rids)),
+            Group::Terms(terms) => terms,
         };
+        let mut lists = Vec::with_capacity(terms.len());
+        let mut count = 0_u64;
         for term in terms {
-            let mut postings = view.postings(&Term(term))?;
-            union.count = union.count.saturating_add(postings.count());
-            let at = postings.seek(Rid(0))?;
-            union.lists.push(List { postings, at });
+            let postings = ground.view.postings(&Term(term))?;
+            count = count.saturating_add(postings.count());
+            lists.push(postings);
         }
-        Ok(union)
+        if lists.len() > LISTS_MAX {
+            ground.spend(count / RIDS_PER_ROW)?;
+            return Ok(Union::known(merged(lists)?));
+        }
+        let lists: Result<Vec<List>, StoreError> = lists
+            .into_iter()
+            .map(|mut postings| {
+                let at = postings.seek(Rid(0))?;
+                Ok(List::Posted { postings, at })
+            })
+            .collect();
+        Ok(Union {
+            lists: lists?,
+            count,
+        })
+    }
+
+    fn known(rids: Vec<Rid>) -> Union<'t> {
+        Union {
+            count: u64::try_from(rids.len()).unwrap_or(u64::MAX),
+            lists: vec![List::Known(rids)],
+        }
     }
 
     fn seek(&mut self, at: Rid) -> Result<Option<Rid>, StoreError> {
         let mut first: Option<Rid> = None;
         for list in &mut self.lists {
-            if list.at.is_some_and(|stands| stands < at) {
-                list.at = list.postings.seek(at)?;
-            }
-            first = match (first, list.at) {
+            first = match (first, list.seek(at)?) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
         }
         Ok(first)
     }
+}
+
+impl List<'_> {
+    fn seek(&mut self, at: Rid) -> Result<Option<Rid>, StoreError> {
+        match self {
+            List::Known(rids) => {
+                let next = rids.partition_point(|rid| *rid < at);
+                Ok(rids.get(next).copied())
+            }
+            List::Posted {
+                postings,
+                at: stands,
+            } => {
+                if stands.is_some_and(|stands| stands < at) {
+                    *stands = postings.seek(at)?;
+                }
+                Ok(*stands)
+            }
+        }
+    }
+}
+
+fn merged(lists: Vec<Postings<'_>>) -> Result<Vec<Rid>, StoreError> {
+    let mut rids = Vec::new();
+    for mut postings in lists {
+        let mut at = Rid(0);
+        while let Some(rid) = postings.seek(at)? {
+            rids.push(rid);
+            at = Rid(rid.0.saturating_add(1));
+        }
+    }
+    rids.sort_unstable();
+    rids.dedup();
+    Ok(rids)
 }

@@ -7,9 +7,13 @@ use fhir_mapping::model::IssueCode;
 use sha2::{Digest, Sha256};
 
 /// Where the next page goes on: after this sort key and rid. Its text is opaque to clients and
-/// carries a digest over the query, so a damaged one, or one of another query, is refused.
+/// carries a digest over the query, so a damaged one, or one of another query, is refused. It
+/// depends on nothing kept in memory: links survive a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
+    /// The newest change and the highest rid that the first page saw.
+    pub seq: u64,
+    pub last_rid: u64,
     /// Empty when the answer is in the store's order; else a 1 and the sort key.
     pub sort_key: Vec<u8>,
     pub rid: u64,
@@ -20,9 +24,12 @@ pub struct Cursor {
 const CHECK_LENGTH: usize = 8;
 
 impl Cursor {
-    /// Base64url of: check, rid, 1 and total or 0 and zeros, sort key. `query` is the self link.
+    /// Base64url of: check, seq, last rid, rid, 1 and total or 0 and zeros, sort key. `query` is
+    /// the self link.
     pub fn format(&self, query: &str) -> String {
-        let mut bytes = self.rid.to_be_bytes().to_vec();
+        let mut bytes = self.seq.to_be_bytes().to_vec();
+        bytes.extend(self.last_rid.to_be_bytes());
+        bytes.extend(self.rid.to_be_bytes());
         bytes.push(u8::from(self.total.is_some()));
         bytes.extend(self.total.unwrap_or(0).to_be_bytes());
         bytes.extend(&self.sort_key);
@@ -47,10 +54,14 @@ impl Cursor {
 }
 
 fn decode(bytes: &[u8]) -> Option<Cursor> {
-    let (rid, rest) = bytes.split_first_chunk::<8>()?;
+    let (seq, rest) = bytes.split_first_chunk::<8>()?;
+    let (last_rid, rest) = rest.split_first_chunk::<8>()?;
+    let (rid, rest) = rest.split_first_chunk::<8>()?;
     let (counted, rest) = rest.split_first()?;
     let (total, sort_key) = rest.split_first_chunk::<8>()?;
     Some(Cursor {
+        seq: u64::from_be_bytes(*seq),
+        last_rid: u64::from_be_bytes(*last_rid),
         sort_key: sort_key.to_vec(),
         rid: u64::from_be_bytes(*rid),
         total: (*counted == 1).then(|| u64::from_be_bytes(*total)),
@@ -78,6 +89,8 @@ mod tests {
     fn round_trip_and_refusal() {
         for total in [None, Some(0), Some(7)] {
             let cursor = Cursor {
+                seq: 5,
+                last_rid: 6,
                 sort_key: vec![1, 0, 255],
                 rid: 9,
                 total,

@@ -1,43 +1,43 @@
-//! Picks one page from matches that come in the store's order: bounded memory, a total order by
-//! (sort key, rid), and a next page only when a further match exists.
+//! Picks one page from matches: bounded memory, a total order by (sort key, rid), and a next page
+//! only when a further match exists.
 
 use super::Cursor;
 use fhir_mapping::search::SortKey;
 use std::collections::BinaryHeap;
 use store::Rid;
 
-/// The smallest `count + 1` matches after the cursor; the one too many proves a next page.
+/// Sort key (empty in the store's order, else a 1 and the key) and rid.
+pub(super) type Place = (Vec<u8>, u64);
+
+/// The smallest `offset + count + 1` matches after the cursor; the one too many proves a next page.
 pub(super) struct Picker {
+    offset: usize,
     count: usize,
-    after: Option<(Vec<u8>, u64)>,
-    heap: BinaryHeap<(Vec<u8>, u64)>,
-    matched: u64,
-    is_sorted: bool,
+    after: Option<Place>,
+    heap: BinaryHeap<Place>,
+    pub(super) matched: u64,
 }
 
 /// What was picked, in order.
 pub(super) struct Picked {
-    pub(super) rids: Vec<Rid>,
-    /// Sort key and rid of the last match of this page, when there are more.
-    pub(super) next: Option<(Vec<u8>, u64)>,
-    /// All matches offered, those before the cursor too.
-    pub(super) matched: u64,
+    pub(super) places: Vec<Place>,
+    /// There are further matches.
+    pub(super) more: bool,
 }
 
 impl Picker {
-    pub(super) fn new(count: usize, after: Option<&Cursor>) -> Picker {
+    pub(super) fn new(offset: usize, count: usize, after: Option<&Cursor>) -> Picker {
         Picker {
+            offset,
             count,
             after: after.map(|cursor| (cursor.sort_key.clone(), cursor.rid)),
             heap: BinaryHeap::new(),
             matched: 0,
-            is_sorted: false,
         }
     }
 
     pub(super) fn offer(&mut self, rid: Rid, key: Option<SortKey>) {
         self.matched += 1;
-        self.is_sorted |= key.is_some();
         let key = key
             .map(|SortKey(key)| [&[1], key.as_slice()].concat())
             .unwrap_or_default();
@@ -46,26 +46,29 @@ impl Picker {
             return;
         }
         self.heap.push(place);
-        if self.heap.len() > self.count.saturating_add(1) {
+        if self.heap.len() > self.held_max() {
             self.heap.pop();
         }
     }
 
-    /// In the store's order nothing that comes later can be part of this page.
-    pub(super) fn is_full(&self) -> bool {
-        !self.is_sorted && self.heap.len() > self.count
+    /// The last place that may still be part of the page; `None` while anything may.
+    pub(super) fn last(&self) -> Option<&Place> {
+        self.heap
+            .peek()
+            .filter(|_| self.heap.len() >= self.held_max())
+    }
+
+    fn held_max(&self) -> usize {
+        self.offset.saturating_add(self.count).saturating_add(1)
     }
 
     pub(super) fn finish(self) -> Picked {
         let mut places = self.heap.into_sorted_vec();
+        let before = self.offset.min(places.len());
+        places.drain(..before);
         let more = places.len() > self.count;
         places.truncate(self.count);
-        let rids = places.iter().map(|(_, rid)| Rid(*rid)).collect();
-        Picked {
-            rids,
-            next: places.pop().filter(|_| more),
-            matched: self.matched,
-        }
+        Picked { places, more }
     }
 }
 
@@ -77,20 +80,23 @@ mod tests {
     fn pages(keys: &[&str], count: usize) -> Vec<Vec<u64>> {
         let (mut pages, mut after) = (Vec::new(), None);
         loop {
-            let mut picker = Picker::new(count, after.as_ref());
+            let mut picker = Picker::new(0, count, after.as_ref());
             for (rid, key) in (1..).map(Rid).zip(keys) {
                 let key = (!key.is_empty()).then(|| SortKey(key.as_bytes().to_vec()));
                 picker.offer(rid, key);
             }
             let picked = picker.finish();
-            pages.push(picked.rids.iter().map(|rid| rid.0).collect());
-            let Some((sort_key, rid)) = picked.next else {
+            pages.push(picked.places.iter().map(|(_, rid)| *rid).collect());
+            let Some((sort_key, rid)) = picked.places.last().cloned().filter(|_| picked.more)
+            else {
                 return pages;
             };
             after = Some(Cursor {
+                seq: 1,
+                last_rid: 9,
                 sort_key,
                 rid,
-                total: Some(picked.matched),
+                total: None,
             });
         }
     }
@@ -105,5 +111,19 @@ mod tests {
         assert_eq!(pages(&["", "", ""], 1), [vec![1], vec![2], vec![3]]);
         assert_eq!(pages(&[], 3), [Vec::<u64>::new()]);
         assert_eq!(pages(&["c", "b", "a"], 9), [vec![3, 2, 1]]);
+    }
+
+    #[test]
+    fn an_offset_leaves_out_the_first() {
+        let picked = |offset, count| {
+            let mut picker = Picker::new(offset, count, None);
+            (1..=5).for_each(|rid| picker.offer(Rid(rid), None));
+            let picked = picker.finish();
+            let rids: Vec<u64> = picked.places.iter().map(|(_, rid)| *rid).collect();
+            (rids, picked.more)
+        };
+        assert_eq!(picked(0, 2), (vec![1, 2], true));
+        assert_eq!(picked(3, 2), (vec![4, 5], false));
+        assert_eq!(picked(9, 2), (vec![], false));
     }
 }

@@ -1,0 +1,1 @@
+//! Search at the repository: against brute force, and while others write.
