@@ -328,6 +328,7 @@ impl Starting<'_> {
                 page_size_max: http.page_size_max,
                 bundle_entries_max: http.bundle_entries_max,
                 conditional_delete_max: http.conditional_delete_max,
+                lanes: Default::default(),
             },
             auth: Auth::load(store, clock, self.is_open)?,
             limits: Limits::new(http.requests_per_second, http.burst),

@@ -194,7 +194,9 @@ impl Caller {
             | Interaction::History { .. }
             | Interaction::TypeHistory { .. }
             | Interaction::SystemHistory
-            | Interaction::Search { .. } => true,
+            | Interaction::Search { .. }
+            | Interaction::SearchSystem
+            | Interaction::SearchCompartment(_) => true,
             Interaction::Create { .. }
             | Interaction::Update { .. }
             | Interaction::UpdateWhere { .. }

@@ -2,6 +2,7 @@
 
 use super::interactions::operations::{self, Call, Effect, Target};
 use crate::failure::{Category, Failure};
+use fhir_mapping::compartment;
 use fhir_mapping::model::{IssueCode, is_valid_id};
 use fhir_mapping::validate::is_resource_type;
 use http::Method;
@@ -35,6 +36,10 @@ pub enum Interaction {
     Search {
         resource_type: String,
     },
+    /// GET or POST `_search` in everything, or in the types that `_type` names.
+    SearchSystem,
+    /// `Patient/1/Observation`, `Patient/1/*`
+    SearchCompartment(Compartment),
     Create {
         resource_type: String,
     },
@@ -77,6 +82,8 @@ impl Interaction {
             Self::TypeHistory { .. } => "history-type",
             Self::SystemHistory => "history-system",
             Self::Search { .. } => "search",
+            Self::SearchSystem => "search-system",
+            Self::SearchCompartment(_) => "search-compartment",
             Self::Create { .. } => "create",
             Self::Update { .. } => "update",
             Self::UpdateWhere { .. } => "conditional-update",
@@ -87,6 +94,14 @@ impl Interaction {
             Self::Bundle => "bundle",
             Self::Operation(call) => call.operation.name,
         }
+    }
+
+    /// True when parameters come in the query or in a form.
+    pub fn is_search(&self) -> bool {
+        matches!(
+            self,
+            Self::Search { .. } | Self::SearchSystem | Self::SearchCompartment(_)
+        )
     }
 
     /// True when `Prefer: return` has a meaning for the answer.
@@ -102,6 +117,14 @@ impl Interaction {
                 | Self::DeleteWhere { .. }
         )
     }
+}
+
+/// A search limited to what belongs to one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compartment {
+    pub focus: ResourceKey,
+    /// `None` for `*`.
+    pub resource_type: Option<String>,
 }
 
 /// No interaction: the failure, and the methods that the path does know.
@@ -135,6 +158,7 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
             Interaction::SystemHistory,
         ),
         ["metadata"] => only(method, &Method::GET, "GET, HEAD", Interaction::Capabilities),
+        ["_search"] => only(method, &Method::POST, "POST", Interaction::SearchSystem),
         [resource_type] if !resource_type.starts_with('$') => {
             of_type(method, known_type(resource_type)?)
         }
@@ -166,6 +190,14 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
                 version: valid_id(version)?,
             };
             only(method, &Method::GET, "GET, HEAD", vread)
+        }
+        [focus, id, name] if is_compartment(focus) => {
+            let search = compartment((focus, id), name)?;
+            only(method, &Method::GET, "GET, HEAD", search)
+        }
+        [focus, id, name, "_search"] if is_compartment(focus) => {
+            let search = compartment((focus, id), name)?;
+            only(method, &Method::POST, "POST", search)
         }
         _ => Err(unknown_path()),
     }
@@ -229,7 +261,37 @@ fn decode(text: &str) -> Result<String, Failure> {
 }
 
 fn base(method: &Method) -> Result<Interaction, Unrouted> {
-    only(method, &Method::POST, "POST", Interaction::Bundle)
+    match *method {
+        Method::GET | Method::HEAD => Ok(Interaction::SearchSystem),
+        Method::POST => Ok(Interaction::Bundle),
+        _ => Err(wrong_method("GET, HEAD, POST")),
+    }
+}
+
+fn is_compartment(name: &str) -> bool {
+    compartment::members(name).is_some()
+}
+
+fn compartment((focus, id): (&str, &str), name: &str) -> Result<Interaction, Unrouted> {
+    let focus = ResourceKey {
+        resource_type: known_type(focus)?,
+        id: valid_id(id)?,
+    };
+    let resource_type = match name {
+        "*" => None,
+        name => Some(known_type(name)?),
+    };
+    if let Some(name) = &resource_type
+        && compartment::parameters(&focus.resource_type, name).is_none()
+    {
+        let text = format!("{name} never belongs to a {}", focus.resource_type);
+        let code = IssueCode::NotSupported;
+        return Err(Failure::new(Category::NotFound, "E-ROUTE-7", code, text).into());
+    }
+    Ok(Interaction::SearchCompartment(Compartment {
+        focus,
+        resource_type,
+    }))
 }
 
 fn of_type(method: &Method, resource_type: String) -> Result<Interaction, Unrouted> {
@@ -370,6 +432,21 @@ mod tests {
     fn every_interaction_has_its_path() {
         check("GET /metadata", "Capabilities");
         check("POST ", "Bundle");
+        check("GET ", "SearchSystem");
+        check("POST /_search", "SearchSystem");
+        let compartment = |name: &str| {
+            format!(
+                "SearchCompartment(Compartment {{ focus: ResourceKey {{ resource_type: \"Patient\", id: \"a\" }}, resource_type: {name} }})"
+            )
+        };
+        check("GET /Patient/a/*", &compartment("None"));
+        check("GET /Patient/a/Flag", &compartment("Some(\"Flag\")"));
+        check(
+            "POST /Patient/a/Flag/_search",
+            &compartment("Some(\"Flag\")"),
+        );
+        check("GET /Patient/a/Location", "404 E-ROUTE-7");
+        check("GET /Location/a/Flag", "404 E-ROUTE-4");
         check("POST /", "Bundle");
         check("GET /Patient", "Search { resource_type: \"Patient\" }");
         check("HEAD /Patient/", "Search { resource_type: \"Patient\" }");
@@ -438,7 +515,7 @@ mod tests {
         check("GET /Task/$resolve", "404 E-ROUTE-5");
         check("GET /Task/a_b/$resolve", "400 E-ROUTE-2");
         check("GET /Nothing/$resolve", "404 E-ROUTE-1");
-        check("GET /", "405 E-ROUTE-6 POST");
+        check("PUT /", "405 E-ROUTE-6 GET, HEAD, POST");
         check("POST /metadata", "405 E-ROUTE-6 GET, HEAD");
         check(
             "TRACE /Patient",

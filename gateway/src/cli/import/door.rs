@@ -72,6 +72,7 @@ impl Door {
             page_size_max: 1,
             bundle_entries_max: ENTRIES_MAX,
             conditional_delete_max: 1,
+            lanes: Default::default(),
         };
         Door::Here(Box::new(Here { surface }))
     }

@@ -17,7 +17,7 @@ pub mod operations;
 mod patch;
 mod preconditions;
 mod read;
-mod search;
+pub mod search;
 mod transaction;
 mod update;
 mod vread;
@@ -30,6 +30,7 @@ use super::route::Interaction;
 use crate::failure::{Category, Failure};
 use crate::repository::{Repository, Which};
 use fhir_mapping::model::IssueCode;
+use search::Level;
 use store::ResourceKey;
 
 /// What interactions need besides the request.
@@ -43,6 +44,8 @@ pub struct Surface {
     pub bundle_entries_max: usize,
     /// Most resources that one conditional delete may take; 1 makes it single.
     pub conditional_delete_max: usize,
+    /// Room for searches.
+    pub lanes: search::Lanes,
 }
 
 /// Runs one interaction. Bundles call it for each entry of a batch.
@@ -70,7 +73,11 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
         }
         Interaction::SystemHistory => history::of_many(surface, asked, None).await,
         Interaction::Search { resource_type } => {
-            search::answer(surface, asked, resource_type).await
+            search::answer(surface, asked, Level::Type(resource_type)).await
+        }
+        Interaction::SearchSystem => search::answer(surface, asked, Level::System).await,
+        Interaction::SearchCompartment(compartment) => {
+            search::answer(surface, asked, Level::Compartment(compartment)).await
         }
         Interaction::Create { resource_type } => {
             create::answer(surface, asked, resource_type).await

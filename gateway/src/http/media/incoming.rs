@@ -32,7 +32,7 @@ pub(in crate::http) fn check(head: &Parts, interaction: &Interaction) -> Result<
     let value = head.headers.get(header::CONTENT_TYPE);
     let text = value.map_or("", |value| value.to_str().unwrap_or("?"));
     let kind = Kind::read(text);
-    if matches!(interaction, Interaction::Search { .. }) {
+    if interaction.is_search() {
         return match kind.name.as_str() {
             "application/x-www-form-urlencoded" | "" => Ok(Content::Form),
             _ => Err(unsupported("E-HTTP-7", SEARCH_TEXT)),

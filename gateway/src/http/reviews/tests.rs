@@ -60,6 +60,7 @@ impl Desk {
                 page_size_max: 1000,
                 bundle_entries_max: 1000,
                 conditional_delete_max: 1,
+                lanes: Default::default(),
             },
             task,
             _folder: folder,

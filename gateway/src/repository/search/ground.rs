@@ -210,7 +210,8 @@ impl<'t> Ground<'t> {
 }
 
 fn too_costly() -> Failure {
-    let text = "this search would read too many resources: narrow it with a criterion that selects fewer";
+    let text =
+        "this search would read too many resources: narrow it with a criterion that selects fewer";
     Failure::new(
         Category::Unprocessable,
         TOO_COSTLY,

@@ -76,9 +76,8 @@ impl<'g, 't> Judge<'g, 't> {
 
     fn chain(&self, chain: &Chain, values: &SearchValues) -> Result<bool, Failure> {
         for (resource_type, id) in values.references(chain.parameter) {
-            let of_type = |branch: &&fhir_mapping::search::Branch| {
-                branch.resource_type == resource_type
-            };
+            let of_type =
+                |branch: &&fhir_mapping::search::Branch| branch.resource_type == resource_type;
             let Some(branch) = chain.branches.iter().find(of_type) else {
                 continue;
             };
@@ -191,11 +190,7 @@ impl<'g, 't> Judge<'g, 't> {
     }
 
     /// Resources of a type with this canonical URL, in every version unless one is named.
-    pub(super) fn by_url(
-        &self,
-        resource_type: &str,
-        canonical: &str,
-    ) -> Result<Vec<Rid>, Failure> {
+    pub(super) fn by_url(&self, resource_type: &str, canonical: &str) -> Result<Vec<Rid>, Failure> {
         if !has_url(resource_type) {
             return Ok(Vec::new());
         }

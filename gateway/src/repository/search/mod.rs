@@ -196,7 +196,12 @@ fn pick(ground: &Ground, request: &SearchRequest) -> Result<(Picked, Option<u64>
     }
     let total = match &request.after {
         Some(after) => after.total,
-        None => total.filter(|_| request.queries.first().is_none_or(|q| q.total() != Total::None || q.is_count_only())),
+        None => total.filter(|_| {
+            request
+                .queries
+                .first()
+                .is_none_or(|q| q.total() != Total::None || q.is_count_only())
+        }),
     };
     Ok((picker.finish(), total))
 }
@@ -220,7 +225,9 @@ fn pick_from(
         scan.at = Rid(after.rid.saturating_add(1));
     }
     let estimate = estimate(query, request, scan.count_max());
-    let counts = request.after.is_none() && whole_type.is_none() && estimate.is_none()
+    let counts = request.after.is_none()
+        && whole_type.is_none()
+        && estimate.is_none()
         && (query.wants_total() || scan.count_max() <= COUNTED_UNASKED_MAX);
     let before = picker.matched;
     while let Some((rid, values)) = scan.next()? {

@@ -2,7 +2,6 @@
 //! the walk.
 
 use super::candidates::{Group, Intersection};
-use super::ground::Ground;
 use super::judge::{Judge, has_url};
 use crate::failure::Failure;
 use fhir_mapping::search::{Chain, Condition, Has, Query, SearchValues, reference_terms};
@@ -219,10 +218,6 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
         let scan = Scan::new(self.judge, asked)?;
         let limit = self.count_max().clamp(RESOLVED_MIN, RESOLVED_MAX);
         Ok(Some(scan).filter(|scan| scan.count_max() <= limit))
-    }
-
-    pub(super) fn ground(&self) -> &'g Ground<'t> {
-        self.judge.ground
     }
 }
 

@@ -96,6 +96,8 @@ fn next_link(link: &str, place: Place) -> String {
     let mut sort_key = vec![part];
     sort_key.extend(place.rid_max.0.to_be_bytes());
     let cursor = Cursor {
+        seq: 0,
+        last_rid: 0,
         sort_key,
         rid: place.rid.0,
         total: None,

@@ -49,6 +49,7 @@ impl Site {
             page_size_max: 1000,
             bundle_entries_max: 5000,
             conditional_delete_max: 1,
+            lanes: Default::default(),
         };
         Site {
             surface,
