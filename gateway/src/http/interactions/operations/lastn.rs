@@ -77,13 +77,7 @@ fn newest(
     let query = Query::parse("Observation", &pairs, Handling::Strict, repository.zone());
     let mut query = query.map_err(|issues| Failure::of(Category::Incorrect, issues))?;
     query.localize(base_url);
-    let mut request = SearchRequest {
-        resource_type: "Observation".to_owned(),
-        query,
-        count: READ_AT_A_TIME,
-        after: None,
-        with_total: false,
-    };
+    let mut request = SearchRequest::of(query, READ_AT_A_TIME);
     let (mut groups, mut looked_at) = (Groups::default(), 0);
     loop {
         let page = repository.search(&request)?;
