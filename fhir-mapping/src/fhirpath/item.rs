@@ -123,6 +123,47 @@ impl<'a> Node<'a> {
         text
     }
 
+    /// The elements inside, in document order.
+    pub(crate) fn children(&self) -> Vec<Node<'a>> {
+        let mut found = Vec::new();
+        super::navigate::children(self, &mut found);
+        found.into_iter().filter_map(Item::into_node).collect()
+    }
+
+    /// The elements of one name inside.
+    pub(crate) fn members(&self, name: &str) -> Vec<Node<'a>> {
+        let mut found = Vec::new();
+        super::navigate::member(self, name, &mut found);
+        found.into_iter().filter_map(Item::into_node).collect()
+    }
+
+    /// The name of the element in its parent; `None` for a resource by itself.
+    pub(crate) fn name(&self) -> Option<&'a str> {
+        self.place.as_ref().map(|place| place.step.name)
+    }
+
+    /// The element's name with its position: `name[0]`.
+    pub(crate) fn last_step(&self) -> String {
+        let Some(place) = &self.place else {
+            return String::new();
+        };
+        match place.step.index {
+            Some(index) => format!("{}[{index}]", place.step.name),
+            None => place.step.name.to_owned(),
+        }
+    }
+
+    /// True for a resource: by itself, contained, or in an entry.
+    pub(crate) fn is_resource(&self) -> bool {
+        self.value
+            .is_some_and(|json| json.get("resourceType").is_some())
+    }
+
+    /// True when a primitive has extensions or an id.
+    pub(crate) fn has_companion(&self) -> bool {
+        self.companion.is_some()
+    }
+
     pub(super) fn companion(&self) -> Option<&'a Json> {
         self.companion
     }
@@ -244,6 +285,13 @@ impl<'a> Item<'a> {
 
     pub(super) fn integer(value: i64) -> Item<'a> {
         Item::Value(Value::Integer(value))
+    }
+
+    fn into_node(self) -> Option<Node<'a>> {
+        match self {
+            Item::Node(node) => Some(node),
+            Item::Value(_) => None,
+        }
     }
 
     /// The element, when the item is one.

@@ -15,7 +15,7 @@ mod navigate;
 mod number;
 mod operators;
 mod parser;
-mod types;
+pub(crate) mod types;
 
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,8 @@ pub(super) fn specialises(found: &str, wanted: &str) -> bool {
     false
 }
 
-fn base(name: &str) -> Option<&'static str> {
+/// The type that a type specialises.
+pub(crate) fn base(name: &str) -> Option<&'static str> {
     Some(match name {
         "code" | "id" | "markdown" => "string",
         "url" | "canonical" | "uuid" | "oid" => "uri",

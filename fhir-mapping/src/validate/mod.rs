@@ -4,11 +4,14 @@
 //! wrong.
 
 mod fault;
+mod invariants;
+mod rules;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
+use crate::fhirpath::Outside;
 use crate::model::{Issue, Json};
 use crate::structure::table;
 
@@ -19,6 +22,36 @@ use crate::structure::table;
 /// are checked by their own type. Stops after [`ISSUES_MAX`] findings.
 pub fn structure(resource: &Json) -> Vec<Issue> {
     walk::resource(resource, table::table())
+}
+
+/// What only the surroundings know.
+#[derive(Clone, Copy, Default)]
+pub struct Surroundings<'a> {
+    /// The clock of rules that ask it, as a FHIR instant.
+    pub now: Option<&'a str>,
+    /// Value sets and profiles.
+    pub outside: Option<&'a dyn Outside>,
+}
+
+/// What came of a full judgement.
+pub struct Judgement {
+    /// Errors before warnings, each in document order; at most [`ISSUES_MAX`].
+    pub issues: Vec<Issue>,
+    /// What the rules cost, in steps of [`crate::fhirpath::Budget`].
+    pub steps: u64,
+}
+
+/// [`structure`], and R4's own invariants and bindings of concepts. Takes a bounded number of
+/// steps whatever the resource; a rule that would take more is named as not judged.
+pub fn full<'a>(resource: &'a Json, surroundings: Surroundings<'a>) -> Judgement {
+    let mut issues = structure(resource);
+    let mut walk = rules::Walk::new(surroundings);
+    rules::rules(&mut walk, resource);
+    let steps = walk.steps();
+    issues.append(&mut walk.issues);
+    issues.sort_by_key(|issue| std::cmp::Reverse(issue.severity));
+    issues.truncate(ISSUES_MAX);
+    Judgement { issues, steps }
 }
 
 /// More findings than these help nobody, and would let a bad body make a huge answer.
