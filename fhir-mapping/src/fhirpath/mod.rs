@@ -107,7 +107,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    fn spend(&mut self, steps: usize) -> Result<(), Stop> {
+    pub(crate) fn spend(&mut self, steps: usize) -> Result<(), Stop> {
         let steps = u64::try_from(steps).unwrap_or(u64::MAX);
         match self.steps.checked_sub(steps) {
             Some(rest) => {

@@ -73,7 +73,7 @@ fn system_of(fhir: &str) -> Option<&'static str> {
 }
 
 /// Whether `found` is `wanted` or derives from it.
-pub(super) fn specialises(found: &str, wanted: &str) -> bool {
+pub(crate) fn specialises(found: &str, wanted: &str) -> bool {
     let mut name = found;
     for _ in 0..6 {
         if name == wanted {

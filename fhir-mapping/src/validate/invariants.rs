@@ -96,6 +96,13 @@ impl Invariants {
         self.bindings.get(owner)?.get(name).copied()
     }
 
+    /// Whether R4 has a rule of that key.
+    pub(super) fn has_key(&self, key: &str) -> bool {
+        let of_elements = self.of_elements.values().flat_map(HashMap::values);
+        let mut all = self.of_types.values().chain(of_elements).flatten();
+        key == "ele-1" || all.any(|invariant| invariant.key == key)
+    }
+
     fn read(&mut self, line: &'static str) -> Option<()> {
         let mut columns = line.split('\t');
         match (columns.next()?, columns.next()?) {

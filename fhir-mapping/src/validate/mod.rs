@@ -5,11 +5,14 @@
 
 mod fault;
 mod invariants;
+mod profile;
 mod rules;
 mod walk;
 
 #[cfg(test)]
 mod tests;
+
+pub use profile::{Profile, Profiles};
 
 use crate::fhirpath::Outside;
 use crate::model::{Issue, Json};
@@ -43,12 +46,32 @@ pub struct Judgement {
 
 /// [`structure`], and R4's own invariants and bindings of concepts. Takes a bounded number of
 /// steps whatever the resource; a rule that would take more is named as not judged.
-pub fn full<'a>(resource: &'a Json, surroundings: Surroundings<'a>) -> Judgement {
+pub fn full(resource: &Json, surroundings: Surroundings<'_>) -> Judgement {
+    judge(resource, &[], (&Profiles::default(), surroundings))
+}
+
+/// [`full`], and the profiles of these URLs as far as they are among `profiles`.
+pub fn judge<'a>(
+    resource: &'a Json,
+    urls: &[String],
+    (profiles, surroundings): (&'a Profiles, Surroundings<'a>),
+) -> Judgement {
     let mut issues = structure(resource);
     let mut walk = rules::Walk::new(surroundings);
     rules::rules(&mut walk, resource);
+    for profile in urls.iter().filter_map(|url| profiles.get(url)) {
+        profile::check(&mut walk, resource, (profile, profiles));
+    }
     let steps = walk.steps();
-    issues.append(&mut walk.issues);
+    for issue in walk.issues {
+        let is_same = |i: &Issue| i.expression == issue.expression && i.code == issue.code;
+        if !issues
+            .iter()
+            .any(|i| is_same(i) && i.text == issue.text || i.number == "E-VAL-6" && is_same(i))
+        {
+            issues.push(issue);
+        }
+    }
     issues.sort_by_key(|issue| std::cmp::Reverse(issue.severity));
     issues.truncate(ISSUES_MAX);
     Judgement { issues, steps }
