@@ -15,7 +15,7 @@ mod tests;
 pub use profile::{Profile, Profiles};
 
 use crate::fhirpath::Outside;
-use crate::model::{Issue, Json};
+use crate::model::{Issue, IssueCode, Json};
 use crate::structure::table;
 
 /// Findings about one resource, in document order; empty when it is sound. Checks: `resourceType`
@@ -65,10 +65,9 @@ pub fn judge<'a>(
     let steps = walk.steps();
     for issue in walk.issues {
         let is_same = |i: &Issue| i.expression == issue.expression && i.code == issue.code;
-        if !issues
-            .iter()
-            .any(|i| is_same(i) && i.text == issue.text || i.number == "E-VAL-6" && is_same(i))
-        {
+        if !issues.iter().any(|i| {
+            is_same(i) && i.text == issue.text || i.code == IssueCode::Required && is_same(i)
+        }) {
             issues.push(issue);
         }
     }
