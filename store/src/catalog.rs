@@ -131,5 +131,6 @@ pub(crate) fn table_byte(table: Table) -> u8 {
         Table::Site => 11,
         Table::Subscriptions => 12,
         Table::Notices => 13,
+        Table::Jobs => 14,
     }
 }

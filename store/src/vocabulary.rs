@@ -153,11 +153,13 @@ pub enum Table {
     Subscriptions,
     /// rid (u64 BE) of a Subscription, seq (u64 BE) of a change that it wants told -> the change
     Notices,
+    /// `j` and a random id -> a long task; `f`, id, number (u32 BE) -> the resources of a file of it
+    Jobs,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 14] = [
         Table::Intake,
         Table::IntakeDigests,
         Table::IntakeWaiting,
@@ -171,6 +173,7 @@ impl Table {
         Table::Site,
         Table::Subscriptions,
         Table::Notices,
+        Table::Jobs,
     ];
 
     /// Are this table's keys blinded?

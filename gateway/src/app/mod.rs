@@ -15,7 +15,7 @@ use crate::http::listen::{self, Door};
 use crate::http::request::{Front, Hosts};
 use crate::http::tls::{self, TlsError};
 use crate::http::tokens::{self, Role, Token};
-use crate::jobs::subscriptions;
+use crate::jobs::{orders, subscriptions};
 use crate::keys::{self, KeyError, Places};
 use crate::repository::Repository;
 use crate::sync;
@@ -155,6 +155,7 @@ impl Gateway {
         let mllp = starting.devices(config, mllp)?;
         starting.targets()?;
         starting.subscriptions();
+        starting.orders();
         let (http, own_certificate) = starting.http(http)?;
         let scheme = if starting.uses_tls() { "https" } else { "http" };
         let base_url = format!("{scheme}://{http}/fhir");
@@ -263,6 +264,12 @@ impl Starting<'_> {
         let (repository, bell) = (self.repository.clone(), self.bell.clone());
         let stop = self.stop.subscribe();
         self.spawn(subscriptions::run(settings, repository, (bell, stop)));
+    }
+
+    /// Exports and other long tasks that clients ask for.
+    fn orders(&mut self) {
+        let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
+        self.spawn(orders::run(repository, stop));
     }
 
     fn http(&mut self, listener: TcpListener) -> Result<(SocketAddr, Option<PathBuf>), StartError> {

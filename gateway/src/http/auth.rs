@@ -194,6 +194,9 @@ impl Caller {
             | Interaction::History { .. }
             | Interaction::TypeHistory { .. }
             | Interaction::SystemHistory
+            | Interaction::JobStatus { .. }
+            | Interaction::JobCancel { .. }
+            | Interaction::JobFile { .. }
             | Interaction::Search { .. }
             | Interaction::SearchSystem
             | Interaction::SearchCompartment(_) => true,

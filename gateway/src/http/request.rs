@@ -131,7 +131,9 @@ impl Front {
             Err(unrouted) => return ("unknown", respond::unrouted(&unrouted, &form)),
         };
         let name = interaction.name();
-        if !binary::may_be_bytes(&interaction)
+        let is_file = matches!(interaction, Interaction::JobFile { .. });
+        if !is_file
+            && !binary::may_be_bytes(&interaction)
             && let Err(failure) = form.check()
         {
             return (name, respond::refusal(&failure, &form));

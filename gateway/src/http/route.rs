@@ -67,6 +67,18 @@ pub enum Interaction {
     },
     /// POST of a batch or transaction Bundle to the base.
     Bundle,
+    /// GET or DELETE `_jobs/{id}`: a long task that the caller asked for.
+    JobStatus {
+        id: String,
+    },
+    JobCancel {
+        id: String,
+    },
+    /// GET `_jobs/{id}/{number}`
+    JobFile {
+        id: String,
+        number: u32,
+    },
     /// `$name` at the base, a type or an instance.
     Operation(Call),
 }
@@ -92,6 +104,9 @@ impl Interaction {
             Self::Patch { .. } => "patch",
             Self::Delete { .. } => "delete",
             Self::Bundle => "bundle",
+            Self::JobStatus { .. } => "job-status",
+            Self::JobCancel { .. } => "job-cancel",
+            Self::JobFile { .. } => "job-file",
             Self::Operation(call) => call.operation.name,
         }
     }
@@ -176,6 +191,7 @@ pub fn route(method: &Method, path: &str) -> Result<Interaction, Unrouted> {
             let history = Interaction::TypeHistory { resource_type };
             only(method, &Method::GET, "GET, HEAD", history)
         }
+        ["_jobs", rest @ ..] => job(method, rest),
         [.., name] if name.starts_with('$') => operation(method, &segments),
         [resource_type, id] => of_instance(method, known_type(resource_type)?, valid_id(id)?),
         [resource_type, id, "_history"] => {
@@ -316,6 +332,26 @@ fn of_instance(
         Method::PATCH => Ok(Interaction::Patch { resource_type, id }),
         Method::DELETE => Ok(Interaction::Delete { resource_type, id }),
         _ => Err(wrong_method("GET, HEAD, PUT, PATCH, DELETE")),
+    }
+}
+
+fn job(method: &Method, rest: &[&str]) -> Result<Interaction, Unrouted> {
+    match rest {
+        [id] => {
+            let id = valid_id(id)?;
+            match *method {
+                Method::GET | Method::HEAD => Ok(Interaction::JobStatus { id }),
+                Method::DELETE => Ok(Interaction::JobCancel { id }),
+                _ => Err(wrong_method("GET, HEAD, DELETE")),
+            }
+        }
+        [id, number] => {
+            let id = valid_id(id)?;
+            let number = number.parse().map_err(|_no_number| unknown_path())?;
+            let file = Interaction::JobFile { id, number };
+            only(method, &Method::GET, "GET, HEAD", file)
+        }
+        _ => Err(unknown_path()),
     }
 }
 
@@ -514,6 +550,9 @@ mod tests {
         check("GET /Patient/a/$resolve", "404 E-ROUTE-5");
         check("GET /Task/$resolve", "404 E-ROUTE-5");
         check("GET /Task/a_b/$resolve", "400 E-ROUTE-2");
+        check("GET /_jobs", "404 E-ROUTE-4");
+        check("GET /_jobs/a/b", "404 E-ROUTE-4");
+        check("POST /_jobs/a", "405 E-ROUTE-6 GET, HEAD, DELETE");
         check("GET /Nothing/$resolve", "404 E-ROUTE-1");
         check("PUT /", "405 E-ROUTE-6 GET, HEAD, POST");
         check("POST /metadata", "405 E-ROUTE-6 GET, HEAD");

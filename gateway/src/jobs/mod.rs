@@ -1,4 +1,5 @@
 //! Work that goes on beside requests and is no exchange with a target: it starts from committed
-//! changes alone.
+//! changes and from what clients asked for.
 
+pub mod orders;
 pub mod subscriptions;

@@ -4,6 +4,7 @@ mod apply;
 mod everything;
 mod identify;
 mod indexing;
+mod jobs;
 mod log;
 mod plan;
 mod read;
@@ -20,6 +21,10 @@ mod write;
 pub use apply::{Applied, Incoming};
 pub use everything::{EverythingPage, EverythingRequest, Part, Place};
 pub use identify::{Identified, search_value};
+pub use jobs::{
+    ExportOrder, File as JobFile, Files as JobFiles, Job, KEPT_MS as JOB_KEPT_MS, Scope,
+    State as JobState,
+};
 pub use log::{LogPage, LogRequest, Period};
 pub use read::{HistoryPage, VersionInfo};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
@@ -46,6 +51,8 @@ struct Inner {
     /// Time given to the newest commit: `meta.lastUpdated` never goes backwards while we run.
     last_stamp_ms: AtomicI64,
     terminology: terminology::Cache,
+    /// Woken when a job was asked for.
+    jobs: tokio::sync::Notify,
 }
 
 impl Repository {
@@ -57,6 +64,7 @@ impl Repository {
                 zone,
                 last_stamp_ms: AtomicI64::new(i64::MIN),
                 terminology: terminology::Cache::default(),
+                jobs: tokio::sync::Notify::new(),
             }),
         }
     }

@@ -153,7 +153,7 @@ fn not_here() -> Failure {
 fn is_read(interaction: &Interaction) -> bool {
     match interaction {
         Interaction::Operation(call) => call.operation.effect == Effect::Reads,
-        other => !matches!(other, Interaction::Bundle),
+        other => !matches!(other, Interaction::Bundle | Interaction::JobCancel { .. }),
     }
 }
 

@@ -13,6 +13,7 @@ mod delete;
 mod entries;
 mod full_urls;
 mod history;
+mod jobs;
 pub mod operations;
 mod patch;
 mod preconditions;
@@ -102,6 +103,9 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
             patch::answer(surface, asked, which).await
         }
         Interaction::Bundle => Box::pin(bundle::answer(surface, asked)).await,
+        Interaction::JobStatus { id } => jobs::status(surface, asked, id),
+        Interaction::JobCancel { id } => jobs::cancel(surface, asked, id).await,
+        Interaction::JobFile { id, number } => jobs::file(surface, asked, (id, *number)).await,
         Interaction::Operation(call) => Box::pin(operations::answer(surface, asked, call)).await,
     }
 }

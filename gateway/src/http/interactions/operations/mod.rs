@@ -2,6 +2,7 @@
 //! CapabilityStatement read the same row. <https://hl7.org/fhir/R4/operations.html>
 
 mod everything;
+mod export;
 mod inputs;
 mod lastn;
 mod meta;

@@ -1,6 +1,6 @@
 //! The rows: adding an operation is one row here and one file beside it.
 
-use super::{Effect, Level, Operation, everything, lastn, meta, resolve, terminology};
+use super::{Effect, Level, Operation, everything, export, lastn, meta, resolve, terminology};
 
 pub(super) static ALL: &[Operation] = &[
     PATIENT_EVERYTHING,
@@ -15,6 +15,9 @@ pub(super) static ALL: &[Operation] = &[
     LOOKUP,
     SUBSUMES,
     TRANSLATE,
+    EXPORT,
+    PATIENT_EXPORT,
+    GROUP_EXPORT,
     RESOLVE,
 ];
 
@@ -133,4 +136,31 @@ const LASTN: Operation = Operation {
     types: &["Observation"],
     effect: Effect::Reads,
     run: |asked| Box::pin(lastn::answer(asked)),
+};
+
+const EXPORT: Operation = Operation {
+    name: "export",
+    definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export",
+    levels: &[Level::System],
+    types: &[],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(export::answer(asked)),
+};
+
+const PATIENT_EXPORT: Operation = Operation {
+    name: "export",
+    definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export",
+    levels: &[Level::Type],
+    types: &["Patient"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(export::answer(asked)),
+};
+
+const GROUP_EXPORT: Operation = Operation {
+    name: "export",
+    definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/group-export",
+    levels: &[Level::Instance],
+    types: &["Group"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(export::answer(asked)),
 };

@@ -1,5 +1,6 @@
 //! Every operation over a real store, and every row of the table.
 
+mod bulk;
 mod codes;
 mod labels;
 mod newest;
