@@ -550,7 +550,7 @@ mod tests {
         check("GET /Patient/a/$resolve", "404 E-ROUTE-5");
         check("GET /Task/$resolve", "404 E-ROUTE-5");
         check("GET /Task/a_b/$resolve", "400 E-ROUTE-2");
-        check("GET /_jobs", "404 E-ROUTE-4");
+        check("GET /_jobs", "404 E-ROUTE-1");
         check("GET /_jobs/a/b", "404 E-ROUTE-4");
         check("POST /_jobs/a", "405 E-ROUTE-6 GET, HEAD, DELETE");
         check("GET /Nothing/$resolve", "404 E-ROUTE-1");
