@@ -1,5 +1,6 @@
 //! The interactions over a real store, without sockets.
 
+mod brute;
 mod bundles;
 mod conditional;
 mod histories;
