@@ -188,7 +188,11 @@ pub(super) fn matching_keys(
 /// The page's matches, and the total where it is known.
 fn pick(ground: &Ground, request: &SearchRequest) -> Result<(Picked, Option<u64>), Failure> {
     let judge = Judge::new(ground);
-    let mut picker = Picker::new(request.offset, request.count, request.after.as_ref());
+    let offset = match request.after {
+        None => request.offset,
+        Some(_) => 0,
+    };
+    let mut picker = Picker::new(offset, request.count, request.after.as_ref());
     let mut total = Some(0_u64);
     for query in &request.queries {
         let counted = pick_from(&judge, (query, request), &mut picker)?;

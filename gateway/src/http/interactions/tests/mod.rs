@@ -2,8 +2,10 @@
 
 mod brute;
 mod bundles;
+mod clients;
 mod conditional;
 mod histories;
+mod paging;
 mod patching;
 mod resources;
 mod searching;
