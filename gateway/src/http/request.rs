@@ -20,7 +20,7 @@ use http::{HeaderMap, Method, Request, header};
 use hyper::body::Body;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -74,7 +74,7 @@ impl Front {
     /// Answers one request; a broken invariant is answered 500 and harms nobody else.
     pub async fn answer<B: RequestBody>(&self, request: Request<B>, peer: Peer) -> Reply {
         let stopwatch = Stopwatch::start();
-        let answered = guarded(Box::pin(self.dispatch(request, peer))).await;
+        let answered = guarded(pin!(self.dispatch(request, peer))).await;
         let (interaction, reply) = answered.unwrap_or_else(|Panicked| {
             self.telemetry.note(&Happening::Panicked {
                 interaction: "unknown",
@@ -102,7 +102,8 @@ impl Front {
             return self.fhir(rest, head, body, peer).await;
         }
         if let Some(rest) = below(&path, "/admin") {
-            return ("admin", pages::answer(self, rest, head, body, peer).await);
+            let page = Box::pin(pages::answer(self, rest, head, body, peer));
+            return ("admin", page.await);
         }
         match health::answer(self, &path, &head, peer) {
             Some(reply) => ("health", reply),
@@ -165,9 +166,13 @@ impl Front {
         } = asked;
         caller.permit(&interaction)?;
         let content = incoming::check(&head, &interaction)?;
-        let bytes = body::read(&head.headers, body, self.body).await?;
+        let mut bytes = Bytes::new();
+        // Most requests have no body; they do not pay for the room that reading one takes.
+        if !body.is_end_stream() {
+            bytes = Box::pin(body::read(&head.headers, body, self.body)).await?;
+        }
         let places = (&mut head, &mut query);
-        let bytes = incoming::take(content, bytes, places, &interaction).await?;
+        let bytes = Box::pin(incoming::take(content, bytes, places, &interaction)).await?;
         let exchange = Exchange {
             actor: caller.actor(&interaction),
             interaction,
@@ -176,7 +181,7 @@ impl Front {
             headers: head.headers,
             body: bytes,
         };
-        Box::pin(interactions::run(&self.surface, exchange)).await
+        interactions::run(&self.surface, exchange).await
     }
 
     /// The caller, unless its rate is used up. Refused ones are counted by address.
@@ -312,7 +317,7 @@ fn broken_invariant() -> Failure {
 struct Panicked;
 
 /// Polls so that a panic ends this future only.
-async fn guarded<T>(mut future: Pin<Box<impl Future<Output = T>>>) -> Result<T, Panicked> {
+async fn guarded<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
     std::future::poll_fn(|context| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
@@ -409,8 +414,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_one_future_only() {
-        let broken = guarded::<()>(Box::pin(async { panic!("on purpose") })).await;
+        let broken = guarded::<()>(pin!(async { panic!("on purpose") })).await;
         assert!(broken.is_err());
-        assert!(guarded(Box::pin(async { 1 })).await.is_ok());
+        assert!(guarded(pin!(async { 1 })).await.is_ok());
     }
 }

@@ -6,6 +6,7 @@ mod identify;
 mod indexing;
 mod jobs;
 mod log;
+mod opened;
 mod plan;
 mod read;
 mod reserved;
@@ -53,6 +54,7 @@ struct Inner {
     terminology: terminology::Cache,
     /// Woken when a job was asked for.
     jobs: tokio::sync::Notify,
+    opened: opened::Opened,
 }
 
 impl Repository {
@@ -65,6 +67,7 @@ impl Repository {
                 last_stamp_ms: AtomicI64::new(i64::MIN),
                 terminology: terminology::Cache::default(),
                 jobs: tokio::sync::Notify::new(),
+                opened: opened::Opened::default(),
             }),
         }
     }

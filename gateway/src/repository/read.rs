@@ -28,8 +28,8 @@ impl Repository {
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
         let head = live_head(&view, key)?;
-        view.version(head.rid, head.version)?
-            .ok_or_else(|| unknown(key))
+        let stored = self.inner.opened.version(&view, head.rid, head.version)?;
+        stored.ok_or_else(|| unknown(key))
     }
 
     /// One version, kept-aside ones included. 404 or 410 (a deletion).
@@ -37,7 +37,7 @@ impl Repository {
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
         let head = known_head(&view, key)?;
-        match view.version(head.rid, version)? {
+        match self.inner.opened.version(&view, head.rid, version)? {
             Some(stored) if stored.deleted => Err(gone(key, version)),
             Some(stored) => Ok(stored),
             None => Err(unknown_version(key, version)),

@@ -49,15 +49,11 @@ pub struct Surface {
     pub lanes: search::Lanes,
 }
 
-/// Runs one interaction. Bundles call it for each entry of a batch.
+/// Runs one interaction. Bundles call it for each entry of a batch. What waits is boxed, so that
+/// reading by key, which never does, stays small.
 pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failure> {
-    let key = |resource_type: &str, id: &str| ResourceKey {
-        resource_type: resource_type.to_owned(),
-        id: id.to_owned(),
-    };
     let asked = &exchange;
     match &exchange.interaction {
-        Interaction::Capabilities => Ok(capabilities::answer(surface)),
         Interaction::Read { resource_type, id } => {
             read::answer(surface, asked, &key(resource_type, id))
         }
@@ -66,47 +62,67 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
             id,
             version,
         } => vread::answer(surface, asked, (&key(resource_type, id), version)),
+        Interaction::Capabilities => Ok(capabilities::answer(surface)),
         Interaction::History { resource_type, id } => {
             history::answer(surface, asked, &key(resource_type, id))
         }
         Interaction::TypeHistory { resource_type } => {
-            history::of_many(surface, asked, Some(resource_type)).await
+            Box::pin(history::of_many(surface, asked, Some(resource_type))).await
         }
-        Interaction::SystemHistory => history::of_many(surface, asked, None).await,
+        Interaction::SystemHistory => Box::pin(history::of_many(surface, asked, None)).await,
         Interaction::Search { resource_type } => {
-            search::answer(surface, asked, Level::Type(resource_type)).await
+            Box::pin(search::answer(surface, asked, Level::Type(resource_type))).await
         }
-        Interaction::SearchSystem => search::answer(surface, asked, Level::System).await,
+        Interaction::SearchSystem => Box::pin(search::answer(surface, asked, Level::System)).await,
         Interaction::SearchCompartment(compartment) => {
-            search::answer(surface, asked, Level::Compartment(compartment)).await
+            Box::pin(search::answer(
+                surface,
+                asked,
+                Level::Compartment(compartment),
+            ))
+            .await
         }
         Interaction::Create { resource_type } => {
-            create::answer(surface, asked, resource_type).await
+            Box::pin(create::answer(surface, asked, resource_type)).await
         }
         Interaction::Update { resource_type, id } => {
-            update::answer(surface, asked, key(resource_type, id)).await
+            Box::pin(update::answer(surface, asked, key(resource_type, id))).await
         }
         Interaction::Delete { resource_type, id } => {
-            delete::answer(surface, asked, key(resource_type, id)).await
+            Box::pin(delete::answer(surface, asked, key(resource_type, id))).await
         }
         Interaction::UpdateWhere { resource_type } => {
-            update::answer_where(surface, asked, resource_type).await
+            Box::pin(update::answer_where(surface, asked, resource_type)).await
         }
         Interaction::DeleteWhere { resource_type } => {
-            delete::answer_where(surface, asked, resource_type).await
+            Box::pin(delete::answer_where(surface, asked, resource_type)).await
         }
         Interaction::Patch { resource_type, id } => {
-            patch::answer(surface, asked, Which::Key(key(resource_type, id))).await
+            Box::pin(patch::answer(
+                surface,
+                asked,
+                Which::Key(key(resource_type, id)),
+            ))
+            .await
         }
         Interaction::PatchWhere { resource_type } => {
             let which = patch::which(surface, asked, resource_type)?;
-            patch::answer(surface, asked, which).await
+            Box::pin(patch::answer(surface, asked, which)).await
         }
         Interaction::Bundle => Box::pin(bundle::answer(surface, asked)).await,
         Interaction::JobStatus { id } => jobs::status(surface, asked, id),
-        Interaction::JobCancel { id } => jobs::cancel(surface, asked, id).await,
-        Interaction::JobFile { id, number } => jobs::file(surface, asked, (id, *number)).await,
+        Interaction::JobCancel { id } => Box::pin(jobs::cancel(surface, asked, id)).await,
+        Interaction::JobFile { id, number } => {
+            Box::pin(jobs::file(surface, asked, (id, *number))).await
+        }
         Interaction::Operation(call) => Box::pin(operations::answer(surface, asked, call)).await,
+    }
+}
+
+fn key(resource_type: &str, id: &str) -> ResourceKey {
+    ResourceKey {
+        resource_type: resource_type.to_owned(),
+        id: id.to_owned(),
     }
 }
 
