@@ -67,6 +67,8 @@ pub struct Definition {
     pub name: &'static str,
     pub kind: &'static str,
     pub url: &'static str,
+    /// Types that a reference may point at; empty means any.
+    pub targets: &'static [&'static str],
 }
 
 /// Site settings that searching depends on.
@@ -96,6 +98,7 @@ pub fn definitions(resource_type: &str) -> Vec<Definition> {
             name: p.name,
             kind: p.kind.code(),
             url: p.url,
+            targets: &p.targets,
         })
         .collect()
 }

@@ -1,4 +1,5 @@
 //! `cargo run --release -p tests --bin speed-report`: the box's limits, then the gateway against them.
+//! `-- --search 100000` measures searches instead, in a site of that many resources.
 //! The load generator runs on the same cores; every figure is printed beside what it is held to.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::as_conversions)] // a report prints, and rounds
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tests::site::Site;
 use tests::speed::load::{Measured, Plan, drive};
-use tests::speed::{bare, limits};
+use tests::speed::{bare, limits, search};
 
 const SPAN: Duration = Duration::from_secs(5);
 /// Resources in one transaction Bundle of the load.
@@ -23,6 +24,11 @@ async fn main() {
     }
     // Beside the build, not in a folder of memory: syncs must reach a disk.
     let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+    if let [_, flag, size] = &arguments[..]
+        && flag == "--search"
+    {
+        return search::report(folder.path(), size.parse().unwrap()).await;
+    }
     let syncs = limits::syncs_per_second(folder.path(), SPAN);
     let puts = limits::puts_per_second(folder.path(), SPAN);
     println!("limits of this box");

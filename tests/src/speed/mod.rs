@@ -3,3 +3,4 @@
 pub mod bare;
 pub mod limits;
 pub mod load;
+pub mod search;

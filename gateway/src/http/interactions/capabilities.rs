@@ -2,10 +2,10 @@
 //! <https://hl7.org/fhir/R4/http.html#capabilities>
 
 use super::operations::{self, Operation, Target};
+use super::search::claims;
 use super::{Surface, answers};
 use crate::http::exchange::Answer;
 use fhir_mapping::model::{Json, format};
-use fhir_mapping::search::definitions;
 use fhir_mapping::validate::resource_types;
 use std::sync::OnceLock;
 
@@ -97,28 +97,15 @@ fn rest(conditional_delete: &str) -> Json {
         ),
         (
             "interaction",
-            codes(["transaction", "batch", "history-system"]),
+            codes(["transaction", "batch", "history-system", "search-system"]),
         ),
+        ("searchParam", claims::of_everything()),
         ("operation", operations(|row| row.is_for(&Target::System))),
+        ("compartment", claims::compartments()),
     ])
 }
 
 fn resource(name: &str, conditional_delete: &str) -> Json {
-    let definitions = definitions(name);
-    let parameters = definitions.iter().map(|definition| {
-        let mut parameter = vec![("name", Json::from(definition.name))];
-        if !definition.url.is_empty() {
-            parameter.push(("definition", definition.url.into()));
-        }
-        parameter.push(("type", definition.kind.into()));
-        Json::object(parameter)
-    });
-    let includes = definitions
-        .iter()
-        .filter(|definition| definition.kind == "reference");
-    let includes: Vec<Json> = includes
-        .map(|definition| format!("{name}:{}", definition.name).into())
-        .collect();
     let mut row = vec![
         ("type", Json::from(name)),
         ("interaction", codes(INTERACTIONS)),
@@ -130,12 +117,7 @@ fn resource(name: &str, conditional_delete: &str) -> Json {
         ("conditionalUpdate", true.into()),
         ("conditionalDelete", conditional_delete.into()),
     ];
-    if !includes.is_empty() {
-        row.push(("searchInclude", Json::array(includes)));
-    }
-    if !definitions.is_empty() {
-        row.push(("searchParam", Json::array(parameters)));
-    }
+    row.extend(claims::of_type(name));
     let operations = operations(|row| row.is_of_type(name));
     if operations != Json::array([]) {
         row.push(("operation", operations));

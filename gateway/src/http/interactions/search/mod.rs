@@ -2,6 +2,7 @@
 //! include, and links. <https://hl7.org/fhir/R4/search.html>
 
 mod asked;
+pub(super) mod claims;
 mod lanes;
 mod shown;
 
