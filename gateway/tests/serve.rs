@@ -416,7 +416,7 @@ fn odd_paths_names_and_methods_are_refused() {
     check("GET /fhir/Patient?name=%ff", 400);
     check("GET /fhir/Nothing/1", 404);
     check("GET /elsewhere", 404);
-    check("PATCH /fhir/Patient", 405);
+    check("PUT /fhir/Patient/a/_history", 405);
     check("POST /livez", 405);
     let foreign = "GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     let mut stream = site.connect();

@@ -43,6 +43,17 @@ def main(base: str) -> None:
     patient.save()
     assert patient["meta"]["versionId"] == "2", "an update is the next version"
 
+    patient.patch(gender="female", birthDate=None)
+    patched = client.reference("Patient", patient.id).to_resource()
+    assert patched["gender"] == "female" and "birthDate" not in patched, "a patch merges"
+    assert patched["active"] is True, "and leaves the rest"
+
+    new = client.resource("Patient", identifier=[{"system": "urn:clinic", "value": "py-2"}])
+    made, is_new = client.resources("Patient").search(identifier="urn:clinic|py-2").get_or_create(new)
+    same, is_new_again = client.resources("Patient").search(identifier="urn:clinic|py-2").get_or_create(new)
+    assert (is_new, is_new_again) == (True, False), "get_or_create makes it once"
+    assert made.id == same.id
+
     try:
         client.resource("Patient", actve=True).save()
         raise AssertionError("an unknown element must be refused")

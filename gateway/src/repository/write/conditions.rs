@@ -4,11 +4,12 @@
 
 use super::super::search;
 use super::asked::{Transaction, Which, Write};
+use super::pool::{Pending, Pool};
 use super::resolution::{Base, Resolution};
 use super::{both, references, same_key};
 use crate::failure::{Category, Failure};
 use fhir_mapping::model::IssueCode;
-use fhir_mapping::search::{Handling, Query, SearchValues, Zone, extract};
+use fhir_mapping::search::{Handling, Query, Zone, extract};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::{ResourceKey, View};
 
@@ -28,7 +29,7 @@ pub(super) struct Conditions {
     /// Keys that it deletes, before all else.
     deleted: HashSet<ResourceKey>,
     /// What it writes of the types that conditions ask for.
-    pending: Vec<Pending>,
+    pending: Pool,
 }
 
 /// A conditional write: which resources does it mean?
@@ -47,12 +48,6 @@ enum Asker {
     Delete(usize),
 }
 
-struct Pending {
-    index: usize,
-    key: ResourceKey,
-    values: SearchValues,
-}
-
 struct ConditionalReference {
     index: usize,
     text: String,
@@ -69,7 +64,7 @@ impl Conditions {
             references: Vec::new(),
             written: Vec::new(),
             deleted: HashSet::new(),
-            pending: Vec::new(),
+            pending: Pool::default(),
         };
         for (index, write) in transaction.writes.iter().enumerate() {
             conditions.note(index, write);
@@ -205,12 +200,11 @@ impl Conditions {
             if !may_make || resolution.existing.contains_key(&question.index) {
                 continue;
             }
-            let rival = self.pending.iter().find(|pending| {
-                pending.index != question.index
-                    && !resolution.existing.contains_key(&pending.index)
-                    && question.query.matches(&pending.values)
-            });
-            if let Some(rival) = rival {
+            let is_rival = |pending: &&Pending| {
+                pending.index != question.index && !resolution.existing.contains_key(&pending.index)
+            };
+            let mut matching = self.pending.matching(&question.query).into_iter();
+            if let Some(rival) = matching.find(is_rival) {
                 let (first, second) = (rival.index, question.index);
                 return Err((second, rivals(&rival.key, first, second)));
             }
@@ -231,16 +225,14 @@ impl Conditions {
         let stored = search::matching_keys(view, &reference.query, zone, limit)
             .map_err(|failure| (reference.index, failure))?;
         let stored = stored.into_iter().filter(|key| !is_replaced(key));
-        let pending = self.pending.iter().filter_map(|pending| {
+        let pending = self.pending.matching(&reference.query).into_iter();
+        let pending = pending.filter_map(|pending| {
             let existing = resolution.existing.get(&pending.index);
-            let key = match existing.and_then(|found| found.first()) {
-                None => &pending.key,
-                Some(found) if written.contains(found) => found,
-                Some(_created_before) => return None,
-            };
-            let is_meant = pending.key.resource_type == reference.resource_type
-                && reference.query.matches(&pending.values);
-            is_meant.then(|| key.clone())
+            match existing.and_then(|found| found.first()) {
+                None => Some(pending.key.clone()),
+                Some(found) if written.contains(found) => Some(found.clone()),
+                Some(_created_before) => None,
+            }
         });
         let mut found = stored.chain(pending);
         match (found.next(), found.next()) {
@@ -250,7 +242,7 @@ impl Conditions {
         }
     }
 
-    fn pending(&self, transaction: &Transaction, zone: &Zone) -> Vec<Pending> {
+    fn pending(&self, transaction: &Transaction, zone: &Zone) -> Pool {
         let asked = self.references.iter().map(|r| r.resource_type.as_str());
         let makers = self
             .questions
@@ -262,15 +254,15 @@ impl Conditions {
         });
         let types: HashSet<&str> = asked.chain(makers).collect();
         let writes = transaction.writes.iter().enumerate();
-        writes
-            .filter_map(|(index, write)| Some((index, write.key()?, write.resource()?)))
-            .filter(|(_, key, _)| types.contains(key.resource_type.as_str()))
-            .map(|(index, key, resource)| Pending {
-                index,
-                key,
-                values: extract(resource, zone),
-            })
-            .collect()
+        let contents =
+            writes.filter_map(|(index, write)| Some((index, write.key()?, write.resource()?)));
+        let mut pool = Pool::default();
+        for (index, key, resource) in contents {
+            if types.contains(key.resource_type.as_str()) {
+                pool.add((index, key), extract(resource, zone));
+            }
+        }
+        pool
     }
 }
 

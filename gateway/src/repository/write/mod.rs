@@ -3,6 +3,7 @@
 mod asked;
 mod conditions;
 mod placing;
+mod pool;
 mod references;
 mod resolution;
 mod stale;
