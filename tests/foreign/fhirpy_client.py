@@ -43,16 +43,22 @@ def main(base: str) -> None:
     patient.save()
     assert patient["meta"]["versionId"] == "2", "an update is the next version"
 
-    patient.patch(gender="female", birthDate=None)
+    client.patch("Patient", patient.id, gender="female", birthDate=None)
     patched = client.reference("Patient", patient.id).to_resource()
     assert patched["gender"] == "female" and "birthDate" not in patched, "a patch merges"
     assert patched["active"] is True, "and leaves the rest"
 
     new = client.resource("Patient", identifier=[{"system": "urn:clinic", "value": "py-2"}])
-    made, is_new = client.resources("Patient").search(identifier="urn:clinic|py-2").get_or_create(new)
-    same, is_new_again = client.resources("Patient").search(identifier="urn:clinic|py-2").get_or_create(new)
+    wanted = client.resources("Patient").search(identifier="urn:clinic|py-2")
+    made, is_new = wanted.get_or_create(new)
+    same, is_new_again = wanted.get_or_create(new)
     assert (is_new, is_new_again) == (True, False), "get_or_create makes it once"
     assert made.id == same.id
+    updated, is_new = wanted.update(client.resource("Patient", active=True, identifier=new["identifier"]))
+    assert (updated.id, is_new) == (made.id, False), "a conditional update finds it"
+    assert wanted.patch(gender="male")["gender"] == "male", "and a conditional patch"
+    wanted.delete()
+    assert wanted.fetch_all() == [], "and a conditional delete"
 
     try:
         client.resource("Patient", actve=True).save()
