@@ -1,7 +1,7 @@
 //! GET Type/id/_history/n: one version, those kept aside in a conflict included.
 //! <https://hl7.org/fhir/R4/http.html#vread>
 
-use super::{Surface, answers, preconditions};
+use super::{Surface, read};
 use crate::failure::{Category, Failure};
 use crate::http::exchange::{Answer, Exchange};
 use fhir_mapping::model::IssueCode;
@@ -17,8 +17,5 @@ pub(super) fn answer(
         Failure::new(Category::NotFound, "E-VREAD-1", IssueCode::NotFound, text)
     })?;
     let stored = surface.repository.vread(key, VersionId(number))?;
-    if preconditions::is_fresh(&exchange.headers, stored.version, stored.time_ms) {
-        return Ok(answers::empty(304, Some((stored.version, stored.time_ms))));
-    }
-    Ok(answers::stored(stored))
+    read::shown(exchange, stored)
 }

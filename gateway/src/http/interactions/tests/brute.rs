@@ -304,7 +304,10 @@ async fn loaded(site: &Site) -> Option<All> {
     };
     let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();
-    paths.retain(|path| std::fs::metadata(path).unwrap().len() < BUNDLE_BYTES_MAX);
+    paths.retain(|path| {
+        let is_shared = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"0-"));
+        is_shared || std::fs::metadata(path).unwrap().len() < BUNDLE_BYTES_MAX
+    });
     for path in paths.iter().take(BUNDLES_MAX) {
         let mut text = String::new();
         let mut file = bzip2::read::MultiBzDecoder::new(std::fs::File::open(path).unwrap());

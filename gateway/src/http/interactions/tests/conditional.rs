@@ -144,6 +144,30 @@ async fn what_the_client_has_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_resource_is_marked_as_one() {
+    let site = Site::new();
+    let body = r#"{"resourceType":"Patient","id":"a","active":true,"photo":[{"title":"t"}],"birthDate":"1990"}"#;
+    site.ask("PUT Patient/a", &[], body).await.ok(201);
+    for (query, kept, left_out) in [
+        ("_summary=true", "birthDate", "photo"),
+        ("_elements=photo", "photo", "birthDate"),
+        ("_summary=text", "SUBSETTED", "birthDate"),
+    ] {
+        for url in ["Patient/a", "Patient/a/_history/1"] {
+            let reply = site.ask(&format!("GET {url}?{query}"), &[], "").await;
+            reply.ok(200);
+            let text = &reply.text;
+            assert!(text.contains(kept) && !text.contains(left_out), "{text}");
+            assert!(text.contains("SUBSETTED"), "{text}");
+        }
+    }
+    let whole = site.ask("GET Patient/a?_summary=false", &[], "").await;
+    assert!(whole.text.contains("photo") && !whole.text.contains("SUBSETTED"));
+    let odd = site.ask("GET Patient/a?_summary=some", &[], "").await;
+    odd.refused(400, "E-READ-4", "");
+}
+
+#[tokio::test]
 async fn whatever_can_be_read_can_be_asked_for_its_head() {
     let site = Site::new();
     site.ask("PUT Patient/a", &[], &with_id("a", "1"))
