@@ -305,7 +305,9 @@ async fn loaded(site: &Site) -> Option<All> {
     let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();
     paths.retain(|path| {
-        let is_shared = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"0-"));
+        let is_shared = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"0-"));
         is_shared || std::fs::metadata(path).unwrap().len() < BUNDLE_BYTES_MAX
     });
     for path in paths.iter().take(BUNDLES_MAX) {
