@@ -5,6 +5,7 @@
 mod definitions;
 mod kinds;
 mod path;
+pub mod resemblance;
 
 mod codec;
 mod terms;

@@ -6,6 +6,7 @@ mod identify;
 mod indexing;
 mod jobs;
 mod log;
+mod merge;
 mod opened;
 mod plan;
 mod read;
@@ -27,6 +28,7 @@ pub use jobs::{
     State as JobState,
 };
 pub use log::{LogPage, LogRequest, Period};
+pub use merge::{MergeOrder, Merged};
 pub use read::{HistoryPage, VersionInfo};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
 pub use rows::standing::{Notice, Standing};

@@ -1,10 +1,13 @@
 //! Operations (`$name`): one table row and one file each; routing, permission and the
 //! CapabilityStatement read the same row. <https://hl7.org/fhir/R4/operations.html>
 
+mod convert;
 mod everything;
 mod export;
 mod inputs;
 mod lastn;
+mod match_patients;
+mod merge;
 mod meta;
 mod resolve;
 mod table;

@@ -1,6 +1,9 @@
 //! The rows: adding an operation is one row here and one file beside it.
 
-use super::{Effect, Level, Operation, everything, export, lastn, meta, resolve, terminology};
+use super::{
+    Effect, Level, Operation, convert, everything, export, lastn, match_patients, merge, meta,
+    resolve, terminology,
+};
 
 pub(super) static ALL: &[Operation] = &[
     PATIENT_EVERYTHING,
@@ -18,6 +21,9 @@ pub(super) static ALL: &[Operation] = &[
     EXPORT,
     PATIENT_EXPORT,
     GROUP_EXPORT,
+    MATCH,
+    MERGE,
+    CONVERT,
     RESOLVE,
 ];
 
@@ -163,4 +169,31 @@ const GROUP_EXPORT: Operation = Operation {
     types: &["Group"],
     effect: Effect::Reads,
     run: |asked| Box::pin(export::answer(asked)),
+};
+
+const MATCH: Operation = Operation {
+    name: "match",
+    definition: "http://hl7.org/fhir/OperationDefinition/Patient-match",
+    levels: &[Level::Type],
+    types: &["Patient"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(match_patients::answer(asked)),
+};
+
+const MERGE: Operation = Operation {
+    name: "merge",
+    definition: "http://hl7.org/fhir/OperationDefinition/Patient-merge",
+    levels: &[Level::Type],
+    types: &["Patient"],
+    effect: Effect::Writes,
+    run: |asked| Box::pin(merge::answer(asked)),
+};
+
+const CONVERT: Operation = Operation {
+    name: "convert",
+    definition: "http://hl7.org/fhir/OperationDefinition/Resource-convert",
+    levels: &[Level::System],
+    types: &[],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(convert::answer(asked)),
 };

@@ -195,7 +195,7 @@ impl Reply {
     }
 }
 
-fn entry(method: &str, url: &str, more: &str, resource: &str) -> String {
+pub(super) fn entry(method: &str, url: &str, more: &str, resource: &str) -> String {
     let resource = if resource.is_empty() {
         String::new()
     } else {

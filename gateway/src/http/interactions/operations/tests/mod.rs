@@ -4,10 +4,11 @@ mod bulk;
 mod codes;
 mod labels;
 mod newest;
+mod persons;
 mod rows;
 mod whole_records;
 
-use crate::http::interactions::tests::Site;
+use crate::http::interactions::tests::{Site, entry};
 use fhir_mapping::model::Json;
 
 /// A Parameters body; each parameter is JSON text.
