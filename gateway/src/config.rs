@@ -16,6 +16,7 @@ pub struct Config {
     #[serde(rename = "target")]
     pub targets: Vec<Target>,
     pub subscriptions: Subscriptions,
+    pub validation: Validation,
     pub store: Store,
     pub log: Log,
 }
@@ -129,6 +130,25 @@ pub struct Subscriptions {
     pub tries_max: u32,
     /// Longest wait between two tries.
     pub retry_cap_ms: u64,
+}
+
+/// `[validation]`: how strict the site is with what clients send.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Validation {
+    pub level: ValidationLevel,
+    /// Levels of resources that claim a profile in `meta.profile`, by its URL.
+    pub profiles: BTreeMap<String, ValidationLevel>,
+}
+
+/// How much of a resource is judged before it is taken.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ValidationLevel {
+    Off,
+    #[default]
+    Structure,
+    Full,
 }
 
 /// `[store]`.
@@ -406,6 +426,7 @@ mod tests {
                 gzip: false,
             }],
             subscriptions: defaults.subscriptions,
+            validation: defaults.validation,
             store: defaults.store,
             log: defaults.log,
         }
@@ -476,6 +497,10 @@ mod tests {
         check_refused("colour = 1", "unknown field `colour`");
         check_refused("[http]\nport = 1", "unknown field `port`");
         check_refused("[site]\nzone = \"Mars/Base\"", "E-CONFIG-3: site.zone");
+        check_refused(
+            "[validation]\nlevel = \"strict\"",
+            "unknown variant `strict`",
+        );
         check_refused("[http]\nlisten = \"localhost\"", "E-CONFIG-2");
         check_refused("[http]\ntls_cert = \"a\"", "go together");
         check_refused("[http]\npage_size = 0", "greater than 0");

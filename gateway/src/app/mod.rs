@@ -336,6 +336,7 @@ impl Starting<'_> {
                 bundle_entries_max: http.bundle_entries_max,
                 conditional_delete_max: http.conditional_delete_max,
                 lanes: Default::default(),
+                door: Arc::new(settings::door(self.config)),
             },
             auth: Auth::load(store, clock, self.is_open)?,
             limits: Limits::new(http.requests_per_second, http.burst),

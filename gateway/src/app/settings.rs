@@ -4,6 +4,7 @@ use super::StartError;
 use crate::config::{self, Config, ConfigError};
 use crate::devices::{ConnectionRule, DeviceSettings};
 use crate::failure::{Category, Failure};
+use crate::http::interactions::{Door, Strictness};
 use crate::jobs::subscriptions::SubscriptionSettings;
 use crate::repository::Repository;
 use crate::sync::TargetSettings;
@@ -43,6 +44,20 @@ pub(super) fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigE
     settings.rules = config.mllp.connections.iter().map(rule).collect();
     settings.rules.sort_by_key(|rule| rule.address.is_none()); // named addresses first
     Ok(settings)
+}
+
+/// How strict the site is with what clients send.
+pub(super) fn door(config: &Config) -> Door {
+    let level = |level: &config::ValidationLevel| match level {
+        config::ValidationLevel::Off => Strictness::Off,
+        config::ValidationLevel::Structure => Strictness::Structure,
+        config::ValidationLevel::Full => Strictness::Full,
+    };
+    let profiles = config.validation.profiles.iter();
+    Door {
+        level: level(&config.validation.level),
+        profiles: profiles.map(|(url, of)| (url.clone(), level(of))).collect(),
+    }
 }
 
 /// All targets with the numbers they were given when first seen.

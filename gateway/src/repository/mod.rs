@@ -17,6 +17,7 @@ mod search;
 mod stamp;
 mod terminology;
 mod urgency;
+mod validation;
 mod visit;
 mod write;
 
@@ -57,6 +58,7 @@ struct Inner {
     /// Woken when a job was asked for.
     jobs: tokio::sync::Notify,
     opened: opened::Opened,
+    profiles: validation::ProfileCache,
 }
 
 impl Repository {
@@ -70,6 +72,7 @@ impl Repository {
                 terminology: terminology::Cache::default(),
                 jobs: tokio::sync::Notify::new(),
                 opened: opened::Opened::default(),
+                profiles: validation::ProfileCache::default(),
             }),
         }
     }

@@ -75,6 +75,18 @@ impl Shelf<'_> {
         }
     }
 
+    /// Where a definition is, and how to read it.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn definition(
+        &self,
+        kind: &str,
+        canonical: &str,
+    ) -> Result<Option<((Rid, VersionId), impl Fn() -> Result<Json, Failure> + use<>)>, Failure>
+    {
+        let stored = self.find(kind, canonical)?;
+        Ok(stored.map(|stored| ((stored.rid, stored.version), move || tree(&stored))))
+    }
+
     fn newest(
         &self,
         kind: &str,

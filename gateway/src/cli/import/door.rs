@@ -73,6 +73,7 @@ impl Door {
             bundle_entries_max: ENTRIES_MAX,
             conditional_delete_max: 1,
             lanes: Default::default(),
+            door: Default::default(),
         };
         Door::Here(Box::new(Here { surface }))
     }

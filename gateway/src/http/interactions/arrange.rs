@@ -4,12 +4,11 @@
 use super::entries::{Entry, located};
 use super::full_urls::FullUrls;
 use super::operations::Effect;
-use super::{content, create, patch, preconditions, update};
+use super::{Surface, content, create, door, patch, preconditions, update};
 use crate::failure::{Category, Failure};
 use crate::http::route::Interaction;
 use crate::repository::{Which, Write};
 use fhir_mapping::model::{Issue, IssueCode, Json};
-use fhir_mapping::search::Zone;
 use std::collections::HashMap;
 use store::{ResourceKey, VersionId};
 use uuid::Uuid;
@@ -29,11 +28,11 @@ const ISSUES_MAX: usize = 100;
 
 pub(super) fn arrange(
     entries: Vec<Result<Entry, Failure>>,
-    (zone, delete_max): (&Zone, usize),
+    surface: &Surface,
 ) -> Result<Arranged, Failure> {
     let (mut drafted, mut reads, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for (index, entry) in entries.into_iter().enumerate() {
-        match entry.and_then(|entry| draft(entry, (zone, delete_max))) {
+        match entry.and_then(|entry| draft(entry, surface)) {
             Ok(Drafted::Write(write)) => drafted.push(write),
             Ok(Drafted::Read(entry)) => reads.push(entry),
             Err(failure) => refused.push(located(failure, index)),
@@ -68,18 +67,19 @@ struct DraftedWrite {
     write: Write,
 }
 
-fn draft(entry: Entry, (zone, delete_max): (&Zone, usize)) -> Result<Drafted, Failure> {
+fn draft(entry: Entry, surface: &Surface) -> Result<Drafted, Failure> {
+    let zone = surface.repository.zone();
     let criteria = |name: &str| preconditions::criteria_of(&entry.query, name, zone);
     let if_match = || preconditions::if_match(&entry.headers);
     let write = match &entry.interaction {
         Interaction::Create { resource_type } => Write::Create {
             id: Uuid::new_v4().to_string(),
             if_none_exist: create::condition((&entry.headers, &entry.query), resource_type, zone)?,
-            resource: checked(entry.resource, resource_type)?,
+            resource: checked(surface, entry.resource, resource_type)?,
         },
         Interaction::Update { resource_type, id } => {
             let if_match = if_match()?;
-            let resource = checked(entry.resource, resource_type)?;
+            let resource = checked(surface, entry.resource, resource_type)?;
             content::check_id(&resource, id)?;
             Write::Update {
                 id: id.clone(),
@@ -89,19 +89,19 @@ fn draft(entry: Entry, (zone, delete_max): (&Zone, usize)) -> Result<Drafted, Fa
         }
         Interaction::UpdateWhere { resource_type } => {
             let (query, if_match) = (criteria(resource_type)?, if_match()?);
-            let resource = checked(entry.resource, resource_type)?;
+            let resource = checked(surface, entry.resource, resource_type)?;
             update::of_matching(resource, query, if_match)
         }
         Interaction::Patch { resource_type, id } => {
             let key = key(resource_type, id);
-            patched(Which::Key(key), if_match()?, entry.resource)?
+            patched(surface, (Which::Key(key), if_match()?), entry.resource)?
         }
         Interaction::PatchWhere { resource_type } => {
             let which = Which::Where {
                 query: criteria(resource_type)?,
                 resource_type: resource_type.clone(),
             };
-            patched(which, if_match()?, entry.resource)?
+            patched(surface, (which, if_match()?), entry.resource)?
         }
         Interaction::Delete { resource_type, id } => Write::Delete {
             key: key(resource_type, id),
@@ -110,7 +110,7 @@ fn draft(entry: Entry, (zone, delete_max): (&Zone, usize)) -> Result<Drafted, Fa
         Interaction::DeleteWhere { resource_type } => Write::DeleteWhere {
             resource_type: resource_type.clone(),
             query: criteria(resource_type)?,
-            most: delete_max,
+            most: surface.conditional_delete_max,
             if_match: if_match()?,
         },
         interaction if !is_read(interaction) => return Err(not_here()),
@@ -131,8 +131,8 @@ fn key(resource_type: &str, id: &str) -> ResourceKey {
 }
 
 fn patched(
-    which: Which,
-    if_match: Option<VersionId>,
+    surface: &Surface,
+    (which, if_match): (Which, Option<VersionId>),
     resource: Option<Json>,
 ) -> Result<Write, Failure> {
     let (kind, body) = patch::unpacked(resource)?;
@@ -140,7 +140,7 @@ fn patched(
         which,
         patch: patch::read(&kind, &body)?,
         if_match,
-        check: patch::check(),
+        check: patch::check(surface),
     })
 }
 
@@ -157,7 +157,11 @@ fn is_read(interaction: &Interaction) -> bool {
     }
 }
 
-fn checked(resource: Option<Json>, resource_type: &str) -> Result<Json, Failure> {
+fn checked(
+    surface: &Surface,
+    resource: Option<Json>,
+    resource_type: &str,
+) -> Result<Json, Failure> {
     let Some(resource) = resource else {
         let text = "this entry needs a resource";
         return Err(Failure::new(
@@ -168,7 +172,7 @@ fn checked(resource: Option<Json>, resource_type: &str) -> Result<Json, Failure>
         ));
     };
     content::check_type(&resource, resource_type)?;
-    content::check(&resource)?;
+    door::check(surface, &resource)?;
     Ok(resource)
 }
 

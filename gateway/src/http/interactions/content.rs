@@ -1,16 +1,38 @@
 //! A resource in a request: parsed, of the right type, and sound in structure (R4 3.1.0.8).
 
+use super::{Surface, aside, door};
 use crate::failure::{Category, Failure};
+use bytes::Bytes;
 use fhir_mapping::model::{Issue, IssueCode, Json, Limits, Severity, parse};
 use fhir_mapping::validate::structure;
 
-/// Parses a body: 400 when it is no JSON or no resource of `expected` type, 422 for findings.
-pub(super) fn resource(body: &[u8], expected: &str) -> Result<Json, Failure> {
-    let tree = json(body)?;
-    check_type(&tree, expected)?;
-    check(&tree)?;
-    Ok(tree)
+/// The resource that a request brings: 400 when its body is no JSON, or no resource of `expected`
+/// type or, if given, of that id; 422 for findings. A large body is read and judged aside, so that
+/// short requests are answered meanwhile.
+pub(super) async fn resource(
+    surface: &Surface,
+    body: &Bytes,
+    (expected, id): (&str, Option<&str>),
+) -> Result<Json, Failure> {
+    let (place, bytes) = (surface.clone(), body.clone());
+    let (expected, id) = (expected.to_owned(), id.map(str::to_owned));
+    let read = move || {
+        let tree = json(&bytes)?;
+        check_type(&tree, &expected)?;
+        if let Some(id) = &id {
+            check_id(&tree, id)?;
+        }
+        door::check(&place, &tree)?;
+        Ok(tree)
+    };
+    if body.len() <= AT_ONCE_BYTES_MAX && !surface.door.is_ever_full() {
+        return read();
+    }
+    aside(read).await
 }
+
+/// A body up to this size is judged in well under a millisecond.
+pub(super) const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
 /// Parses a body without looking at it.
 pub(super) fn json(body: &[u8]) -> Result<Json, Failure> {
@@ -60,7 +82,7 @@ pub(super) fn check_id(resource: &Json, id: &str) -> Result<(), Failure> {
     Err(Failure::new(Category::Incorrect, "E-CONTENT-4", IssueCode::Value, text).at(&path))
 }
 
-/// 422 when the structure has errors; warnings do not stop a write.
+/// 422 when the structure of what is only read here (a Bundle's frame, Parameters) has errors.
 pub(super) fn check(resource: &Json) -> Result<(), Failure> {
     let errors: Vec<Issue> = structure(resource)
         .into_iter()

@@ -15,7 +15,7 @@ pub(super) async fn answer(
     exchange: &Exchange,
     resource_type: &str,
 ) -> Result<Answer, Failure> {
-    let resource = content::resource(&exchange.body, resource_type)?;
+    let resource = content::resource(surface, &exchange.body, (resource_type, None)).await?;
     let zone = surface.repository.zone();
     let if_none_exist = condition((&exchange.headers, &exchange.query), resource_type, zone)?;
     let create = Write::Create {

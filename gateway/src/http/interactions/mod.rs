@@ -10,6 +10,7 @@ mod capabilities;
 mod content;
 mod create;
 mod delete;
+mod door;
 mod entries;
 mod full_urls;
 mod history;
@@ -26,12 +27,15 @@ mod vread;
 #[cfg(test)]
 mod tests;
 
+pub use door::{Door, Strictness};
+
 use super::exchange::{Answer, Exchange};
 use super::route::Interaction;
 use crate::failure::{Category, Failure};
 use crate::repository::{Repository, Which};
 use fhir_mapping::model::IssueCode;
 use search::Level;
+use std::sync::Arc;
 use store::ResourceKey;
 
 /// What interactions need besides the request.
@@ -47,6 +51,8 @@ pub struct Surface {
     pub conditional_delete_max: usize,
     /// Room for searches.
     pub lanes: search::Lanes,
+    /// How strict the site is with what comes in.
+    pub door: Arc<Door>,
 }
 
 /// Runs one interaction. Bundles call it for each entry of a batch. What waits is boxed, so that

@@ -2,7 +2,7 @@
 //! is stored in the writing transaction itself. <https://hl7.org/fhir/R4/http.html#patch>
 
 use super::create::write_one;
-use super::{Surface, answers, content, preconditions};
+use super::{Surface, answers, content, door, preconditions};
 use crate::failure::{Category, Failure};
 use crate::http::exchange::{Answer, Exchange};
 use crate::repository::{Check, Which, Write};
@@ -24,7 +24,7 @@ pub(super) async fn answer(
         which,
         patch: read(kind, &exchange.body)?,
         if_match: preconditions::if_match(&exchange.headers)?,
-        check: check(),
+        check: check(surface),
     };
     let written = write_one(surface, exchange, patch).await?;
     Ok(answers::written(200, written, &exchange.base_url))
@@ -44,8 +44,9 @@ pub(super) fn which(
 }
 
 /// A patched resource is judged as an update is.
-pub(super) fn check() -> Check {
-    Check(Arc::new(content::check))
+pub(super) fn check(surface: &Surface) -> Check {
+    let surface = surface.clone();
+    Check(Arc::new(move |resource| door::check(&surface, resource)))
 }
 
 /// Reads a patch by its content type. JSON under any name is told apart by its form: an array is a

@@ -17,9 +17,8 @@ pub(super) async fn answer(
     entries: Vec<Result<Entry, Failure>>,
 ) -> Result<Answer, Failure> {
     let count = entries.len();
-    let zone = surface.repository.zone().clone();
-    let delete_max = surface.conditional_delete_max;
-    let arranged = aside(move || arrange::arrange(entries, (&zone, delete_max))).await?;
+    let place = surface.clone();
+    let arranged = aside(move || arrange::arrange(entries, &place)).await?;
     let Arranged {
         writes,
         reads,

@@ -17,10 +17,8 @@ pub(super) async fn answer(
     key: ResourceKey,
 ) -> Result<Answer, Failure> {
     let if_match = preconditions::if_match(&exchange.headers)?;
-    let resource = content::json(&exchange.body)?;
-    content::check_type(&resource, &key.resource_type)?;
-    content::check_id(&resource, &key.id)?;
-    content::check(&resource)?;
+    let expected = (key.resource_type.as_str(), Some(key.id.as_str()));
+    let resource = content::resource(surface, &exchange.body, expected).await?;
     let update = Write::Update {
         id: key.id,
         resource,
@@ -34,7 +32,7 @@ pub(super) async fn answer_where(
     exchange: &Exchange,
     resource_type: &str,
 ) -> Result<Answer, Failure> {
-    let resource = content::resource(&exchange.body, resource_type)?;
+    let resource = content::resource(surface, &exchange.body, (resource_type, None)).await?;
     let zone = surface.repository.zone();
     let query = preconditions::criteria_of(&exchange.query, resource_type, zone)?;
     let if_match = preconditions::if_match(&exchange.headers)?;

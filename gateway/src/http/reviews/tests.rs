@@ -61,6 +61,7 @@ impl Desk {
                 bundle_entries_max: 1000,
                 conditional_delete_max: 1,
                 lanes: Default::default(),
+                door: Default::default(),
             },
             task,
             _folder: folder,

@@ -34,8 +34,12 @@ enum Value {
 const EVERYWHERE: [&str; 3] = ["_format", "_pretty", "_summary"];
 
 impl Inputs {
-    /// Reads a request; refuses a body that is no resource.
-    pub(in crate::http::interactions) fn read(exchange: &Exchange) -> Result<Inputs, Failure> {
+    /// Reads a request; refuses a body that is no resource. Resources inside Parameters must be
+    /// sound unless they are what is asked about (`is_question`).
+    pub(in crate::http::interactions) fn read(
+        exchange: &Exchange,
+        is_question: bool,
+    ) -> Result<Inputs, Failure> {
         let pairs = exchange.query.iter();
         let mut inputs = Inputs {
             list: pairs
@@ -51,7 +55,11 @@ impl Inputs {
         }
         let body = content::json(&exchange.body)?;
         if body.resource_type() == Some("Parameters") {
-            content::check(&body)?;
+            if is_question {
+                content::check(&frame(&body))?;
+            } else {
+                content::check(&body)?;
+            }
             inputs.list.extend(parts(body.items("parameter")));
         } else {
             inputs.body = Some(body);
@@ -173,6 +181,22 @@ impl Inputs {
         let list = self.list.iter().filter(move |input| input.name == name);
         list.map(|input| &input.value)
     }
+}
+
+/// Parameters without the resources in them.
+fn frame(parameters: &Json) -> Json {
+    let without = |item: &Json| match item {
+        Json::Object(members) if members.get("resource").is_some() => {
+            let name = members.get("name").cloned().unwrap_or(Json::Null);
+            Json::object([("name", name)])
+        }
+        other => other.clone(),
+    };
+    let list = parameters.items("parameter").iter().map(without);
+    Json::object([
+        ("resourceType", "Parameters".into()),
+        ("parameter", Json::array(list)),
+    ])
 }
 
 /// 400 that names the parameter.

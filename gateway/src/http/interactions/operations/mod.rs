@@ -12,8 +12,9 @@ mod meta;
 mod resolve;
 mod table;
 mod terminology;
+mod validate;
 
-use super::{Surface, answers};
+use super::{Surface, answers, aside, content};
 use crate::failure::Failure;
 use crate::http::exchange::{Answer, Exchange};
 use fhir_mapping::model::{Json, format};
@@ -104,9 +105,16 @@ pub(super) async fn answer(
     exchange: &Exchange,
     call: &Call,
 ) -> Result<Answer, Failure> {
+    let is_question = call.operation.name == "validate";
+    let inputs = if exchange.body.len() > content::AT_ONCE_BYTES_MAX {
+        let exchange = exchange.clone();
+        aside(move || Inputs::read(&exchange, is_question)).await?
+    } else {
+        Inputs::read(exchange, is_question)?
+    };
     let asked = Asked {
         surface: surface.clone(),
-        inputs: Inputs::read(exchange)?,
+        inputs,
         exchange: exchange.clone(),
         target: call.target.clone(),
     };

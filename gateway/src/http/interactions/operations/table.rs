@@ -2,7 +2,7 @@
 
 use super::{
     Effect, Level, Operation, convert, everything, export, lastn, match_patients, merge, meta,
-    resolve, terminology,
+    resolve, terminology, validate,
 };
 
 pub(super) static ALL: &[Operation] = &[
@@ -24,8 +24,18 @@ pub(super) static ALL: &[Operation] = &[
     MATCH,
     MERGE,
     CONVERT,
+    VALIDATE,
     RESOLVE,
 ];
+
+const VALIDATE: Operation = Operation {
+    name: "validate",
+    definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+    levels: &[Level::Type, Level::Instance],
+    types: &[],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(validate::answer(asked)),
+};
 
 pub(super) const RESOLVE: Operation = Operation {
     name: "resolve",

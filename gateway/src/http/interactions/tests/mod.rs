@@ -9,6 +9,7 @@ mod paging;
 mod patching;
 mod resources;
 mod searching;
+mod strictness;
 mod transactions;
 
 use super::{Surface, run};
@@ -53,6 +54,7 @@ impl Site {
             bundle_entries_max: 5000,
             conditional_delete_max: 1,
             lanes: Default::default(),
+            door: Default::default(),
         };
         Site {
             surface,

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod codes;
+mod judging;
 mod labels;
 mod newest;
 mod persons;
