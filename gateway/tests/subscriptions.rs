@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use examples::wayside::Wayside;
 use examples::web::Web;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Method, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
@@ -17,7 +18,9 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 const WAIT_MAX: Duration = Duration::from_secs(15);
 
@@ -298,4 +301,115 @@ async fn a_subscription_ends_when_it_says() {
         "reason": "test", "criteria": "Observation", "channel": {"type": "rest-hook", "endpoint": endpoint.url()}});
     site.put("Subscription/s", resource).await;
     assert_eq!(site.becomes("off").await, "its end has come");
+}
+
+/// A client's end of a web socket.
+struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    /// The status of the refusal, when there is one.
+    async fn open(url: &str, origin: Option<&str>) -> Result<Socket, u16> {
+        use tokio_tungstenite::tungstenite::Error;
+        let mut request = url.into_client_request().unwrap();
+        if let Some(origin) = origin {
+            request
+                .headers_mut()
+                .insert("origin", origin.parse().unwrap());
+        }
+        let authority = request.uri().authority().unwrap().to_string();
+        let stream = TcpStream::connect(authority).await.unwrap();
+        match tokio_tungstenite::client_async(request, stream).await {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(Error::Http(refusal)) => Err(refusal.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn say(&mut self, text: &str) -> String {
+        self.0.send(text.into()).await.unwrap();
+        self.hear().await
+    }
+
+    async fn hear(&mut self) -> String {
+        let heard = tokio::time::timeout(WAIT_MAX, self.0.next()).await;
+        let text = heard.unwrap().unwrap().unwrap().into_text().unwrap();
+        text.as_str().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_web_socket_is_pinged_for_what_it_is_bound_to() {
+    let site = Site::start();
+    site.subscribe(json!({"type": "websocket"})).await;
+    site.becomes("active").await;
+    let statement = site.web.get("metadata").await.unwrap().json;
+    let extension = &statement["rest"][0]["extension"][0];
+    assert!(
+        extension["url"]
+            .as_str()
+            .unwrap()
+            .ends_with("capabilitystatement-websocket")
+    );
+    let url = extension["valueUri"].as_str().unwrap();
+    let mut socket = Socket::open(url, None).await.ok().unwrap();
+    let mut unbound = Socket::open(url, None).await.ok().unwrap();
+    assert_eq!(socket.say("bind s").await, "bound s");
+    assert!(socket.say("bind other").await.starts_with("error other: "));
+    assert!(socket.say("hello").await.starts_with("error: "));
+    site.observe("o", "b").await;
+    site.observe("o2", "a").await;
+    site.observe("o3", "a").await;
+    assert_eq!(socket.hear().await, "ping s");
+    assert_eq!(socket.hear().await, "ping s");
+    assert!(
+        unbound.say("bind").await.starts_with("error: "),
+        "it heard no ping"
+    );
+    let status = site.web.get("Subscription/s/$status").await.unwrap().json;
+    let list = status["entry"][0]["resource"]["parameter"]
+        .as_array()
+        .unwrap();
+    let events = list
+        .iter()
+        .find(|p| p["name"] == "events-since-subscription-start");
+    assert_eq!(events.unwrap()["valueString"], "2");
+    assert_eq!(
+        Socket::open(url, Some("http://evil.example")).await.err(),
+        Some(403)
+    );
+    assert_eq!(site.web.get("websocket").await.unwrap().status, 400);
+    let long = "bind ".to_owned() + &"x".repeat(5000);
+    socket.0.send(long.into()).await.ok();
+    let cut = tokio::time::timeout(WAIT_MAX, socket.0.next())
+        .await
+        .unwrap();
+    assert!(
+        !matches!(cut, Some(Ok(ref message)) if message.is_text()),
+        "{cut:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_status_counts_what_waits() {
+    let (site, endpoint) = (Site::start(), Endpoint::start().await);
+    endpoint.status.store(500, Ordering::Relaxed);
+    site.subscribe(json!({"type": "rest-hook", "endpoint": endpoint.url()}))
+        .await;
+    site.becomes("active").await;
+    site.observe("o", "a").await;
+    site.becomes("error").await;
+    let status = site.web.get("Subscription/s/$status").await.unwrap();
+    let list = status.json["entry"][0]["resource"]["parameter"].clone();
+    let value = |name: &str| {
+        let found = list.as_array().unwrap().iter().find(|p| p["name"] == name);
+        found.map(|p| {
+            p["valueString"]
+                .as_str()
+                .or(p["valueCode"].as_str())
+                .unwrap_or_default()
+                .to_owned()
+        })
+    };
+    assert_eq!(value("events-since-subscription-start").unwrap(), "1");
+    assert!(["error", "off"].contains(&value("status").unwrap().as_str()));
 }

@@ -13,6 +13,7 @@ use crate::http::interactions::Surface;
 use crate::http::limit::Limits;
 use crate::http::listen::{self, Door};
 use crate::http::request::{Front, Hosts};
+use crate::http::sockets::Sockets;
 use crate::http::tls::{self, TlsError};
 use crate::http::tokens::{self, Role, Token};
 use crate::jobs::{orders, subscriptions};
@@ -351,6 +352,7 @@ impl Starting<'_> {
                 names: http.host_names.clone(),
                 is_loopback: http.listen.ip().is_loopback(),
             },
+            sockets: Sockets::new(self.bell.clone()),
             sample: Arc::new(sample),
             is_ready: Arc::new(move || probe.is_ready()),
         })

@@ -141,7 +141,7 @@ where
         async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
     });
     let builder = builder();
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(watcher.watch(connection));
     tokio::select! {
         ended = &mut connection => ended.map_err(|_wire| "http"),

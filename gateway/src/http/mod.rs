@@ -1,5 +1,5 @@
 //! The FHIR REST surface and the few pages beside it. Reading order: listen, request, forwarded, auth, limit,
-//! route, body, media, exchange, interactions, respond; beside them pages, reviews, admin, health.
+//! route, body, media, exchange, interactions, respond; beside them sockets, pages, reviews, admin, health.
 
 pub mod admin;
 pub mod auth;
@@ -16,5 +16,6 @@ pub mod request;
 pub mod respond;
 pub mod reviews;
 pub mod route;
+pub mod sockets;
 pub mod tls;
 pub mod tokens;

@@ -9,6 +9,7 @@ use super::limit::Limits;
 use super::media::{Form, binary, incoming};
 use super::respond::{self, Reply};
 use super::route::{self, Interaction};
+use super::sockets::{self, Sockets};
 use super::{health, pages};
 use crate::clock::Stopwatch;
 use crate::failure::{Category, Failure};
@@ -32,6 +33,7 @@ pub struct Front {
     pub body: BodyLimits,
     pub telemetry: Telemetry,
     pub hosts: Hosts,
+    pub sockets: Sockets,
     /// Samples the site's state for `/metrics`.
     pub sample: Arc<dyn Fn() -> Gauges + Send + Sync>,
     /// True while writes can be taken; `/readyz` says so.
@@ -127,6 +129,9 @@ impl Front {
             Ok(admitted) => admitted,
             Err(failure) => return ("refused", respond::refusal(&failure, &form)),
         };
+        if path == "/websocket" {
+            return ("websocket", sockets::reply(self, head, &form));
+        }
         let interaction = match route::route(&head.method, path) {
             Ok(interaction) => interaction,
             Err(unrouted) => return ("unknown", respond::unrouted(&unrouted, &form)),
@@ -242,6 +247,16 @@ impl Hosts {
             IssueCode::Forbidden,
             text,
         ))
+    }
+
+    /// Is the page that asks (`Origin`) one of this server's own?
+    pub(super) fn is_own_page(&self, head: &Parts) -> bool {
+        let origin = head.headers.get(header::ORIGIN);
+        let origin = origin.and_then(|origin| origin.to_str().ok());
+        let (Some(origin), Some(host)) = (origin, host_of(head)) else {
+            return false;
+        };
+        self.is_own_origin(origin, host)
     }
 
     fn is_ours(&self, name: &str) -> bool {

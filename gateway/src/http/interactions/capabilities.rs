@@ -49,15 +49,20 @@ const PATCH_FORMATS: [&str; 4] = [
     "application/json",
 ];
 
-pub(super) fn answer(surface: &Surface) -> Answer {
-    static TEXTS: [OnceLock<Vec<u8>>; 2] = [OnceLock::new(), OnceLock::new()];
+/// Where the address of the web socket stands; it depends on the base that the client uses.
+const SOCKET_PLACE: &str = "ws://websocket.invalid";
+
+pub(super) fn answer(surface: &Surface, base_url: &str) -> Answer {
+    static TEXTS: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
     let [single, multiple] = &TEXTS;
     let (text, conditional_delete) = match surface.conditional_delete_max {
         0 | 1 => (single, "single"),
         _ => (multiple, "multiple"),
     };
-    let text = text.get_or_init(|| format(&statement(conditional_delete)).into_bytes());
-    answers::body(text.clone())
+    let text = text.get_or_init(|| format(&statement(conditional_delete)));
+    // `http` becomes `ws`, `https` becomes `wss`.
+    let socket = base_url.replacen("http", "ws", 1) + "/websocket";
+    answers::body(text.replacen(SOCKET_PLACE, &socket, 1).into_bytes())
 }
 
 fn statement(conditional_delete: &str) -> Json {
@@ -88,7 +93,15 @@ fn rest(conditional_delete: &str) -> Json {
         .iter()
         .filter(|name| !NOT_STORED.contains(name));
     let security = "A bearer token is sent with each request (Authorization: Bearer ...); the administrator makes tokens with `wayside token create`.";
+    let socket = Json::object([
+        (
+            "url",
+            "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket".into(),
+        ),
+        ("valueUri", SOCKET_PLACE.into()),
+    ]);
     Json::object([
+        ("extension", Json::array([socket])),
         ("mode", "server".into()),
         ("security", Json::object([("description", security.into())])),
         (

@@ -10,6 +10,7 @@ mod match_patients;
 mod merge;
 mod meta;
 mod resolve;
+mod subscription_status;
 mod table;
 mod terminology;
 mod validate;

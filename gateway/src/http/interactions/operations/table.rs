@@ -2,10 +2,11 @@
 
 use super::{
     Effect, Level, Operation, convert, everything, export, lastn, match_patients, merge, meta,
-    resolve, terminology, validate,
+    resolve, subscription_status, terminology, validate,
 };
 
 pub(super) static ALL: &[Operation] = &[
+    SUBSCRIPTION_STATUS,
     PATIENT_EVERYTHING,
     ENCOUNTER_EVERYTHING,
     LASTN,
@@ -44,6 +45,15 @@ pub(super) const RESOLVE: Operation = Operation {
     types: &["Task"],
     effect: Effect::Decides,
     run: |asked| Box::pin(resolve::answer(asked)),
+};
+
+const SUBSCRIPTION_STATUS: Operation = Operation {
+    name: "status",
+    definition: "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status",
+    levels: &[Level::Instance],
+    types: &["Subscription"],
+    effect: Effect::Reads,
+    run: |asked| Box::pin(subscription_status::answer(asked)),
 };
 
 const META: Operation = Operation {
