@@ -10,6 +10,8 @@ mod rules;
 mod walk;
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod tests;
 
 pub use profile::{Profile, Profiles};
