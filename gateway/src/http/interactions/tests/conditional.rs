@@ -60,6 +60,21 @@ async fn parallel_conditional_updates_make_one_resource() {
     assert_eq!(site.page("GET Patient").await.0.len(), 1);
 }
 
+/// Complaint 17 where it would hurt most: a criterion left out would replace somebody else's.
+#[tokio::test]
+async fn a_chained_criterion_is_refused_rather_than_left_out() {
+    let site = Site::new();
+    let body = observation("Patient/a", "#x");
+    site.ask("POST Observation", &[], &body).await.ok(201);
+    let url = "Observation?code=x&subject:Patient.identifier=urn:mrn|2";
+    for method in ["PUT", "POST", "DELETE"] {
+        let reply = site.ask(&format!("{method} {url}"), &[], &body).await;
+        reply.refused(400, "E-SEARCH-5", "");
+    }
+    let history = site.ask("GET _history", &[], "").await.ok(200);
+    assert_eq!(history.items("entry").len(), 1, "nothing was written");
+}
+
 /// fhirpy's `get_or_create` sends the criteria in the URL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn parallel_creates_with_criteria_in_the_url_make_one_resource() {

@@ -351,6 +351,37 @@ async fn a_refused_transaction_names_its_entries() {
     );
 }
 
+/// Complaint 19, as an offline device meets it: its whole upload is refused, its change is kept.
+#[tokio::test]
+async fn a_late_patch_in_an_upload_is_refused_with_all_else_but_not_lost() {
+    let site = Site::new();
+    let order = r#"{"resourceType":"MedicationRequest","id":"m","status":"active","intent":"order","subject":{"reference":"Patient/a"},"medicationCodeableConcept":{"text":"x"},"dosageInstruction":[{"text":"500 mg"}]}"#;
+    site.ask("PUT MedicationRequest/m", &[], order)
+        .await
+        .ok(201);
+    let change = |dose: &str| {
+        let patch =
+            format!(r#"[{{"op":"replace","path":"/dosageInstruction/0/text","value":"{dose}"}}]"#);
+        let seen = r#","ifMatch":"W/\"1\"""#;
+        asked("PATCH", "MedicationRequest/m", seen, &binary(&patch))
+    };
+    site.bundle("transaction", &[change("250 mg")])
+        .await
+        .ok(200);
+    let other = asked("PUT", "Patient/new", "", &with_id("new", ""));
+    let reply = site
+        .bundle("transaction", &[other, change("1000 mg")])
+        .await;
+    reply.refused(412, "E-WRITE-1", "Bundle.entry[1]");
+    assert!(reply.text.contains("I-WRITE-1"), "{}", reply.text);
+    assert_eq!(site.ask("GET Patient/new", &[], "").await.status, 404);
+    let tasks = site
+        .page("GET Task?code=conflict-review&status=requested")
+        .await
+        .0;
+    assert_eq!(tasks.len(), 1);
+}
+
 /// Complaint 13: the order of entries, ids of digits, references to what is not here (yet).
 #[tokio::test]
 async fn what_comes_in_any_order_is_taken() {
