@@ -56,9 +56,11 @@ const THEME_MEMBERS: [&str; 8] = [
 const CASE_MEMBERS: [&str; 7] = [
     "name", "section", "spec", "needs", "optional", "given", "steps",
 ];
-const STEP_MEMBERS: [&str; 44] = [
+const STEP_MEMBERS: [&str; 46] = [
     "send",
     "find",
+    "hooked",
+    "times",
     "headers",
     "body",
     "text",
@@ -197,8 +199,11 @@ fn steps(case: &Map<String, Value>) -> Result<Vec<Map<String, Value>>, String> {
     };
     for step in &steps {
         known(step, &STEP_MEMBERS, "a step")?;
-        if !step.contains_key("send") && !step.contains_key("find") {
-            return Err("a step needs `send` or `find`".to_owned());
+        if !["send", "find", "hooked"]
+            .iter()
+            .any(|key| step.contains_key(*key))
+        {
+            return Err("a step needs `send`, `find` or `hooked`".to_owned());
         }
     }
     Ok(steps)
@@ -266,7 +271,7 @@ mod tests {
             ),
             (
                 json!({"name": "n", "status": 200}),
-                "n: a step needs `send` or `find`",
+                "n: a step needs `send`, `find` or `hooked`",
             ),
             (
                 json!({"name": "n", "steps": [], "status": 200}),

@@ -11,6 +11,8 @@ pub struct Claims {
     /// (an include), `Patient-Observation:subject` (a revinclude), `system.transaction`,
     /// `system?_id`, `$export`, `format:json`, `patch:application/json-patch+json`.
     all: BTreeSet<String>,
+    /// Type, name and kind of each search parameter.
+    parameters: Vec<(String, String, String)>,
     /// `name version` of the software, or what else it says of itself.
     pub software: String,
     pub fhir_version: String,
@@ -19,6 +21,7 @@ pub struct Claims {
 impl Claims {
     pub fn read(statement: &Value) -> Claims {
         let mut all = BTreeSet::new();
+        let mut parameters = Vec::new();
         for rest in list(statement, "rest") {
             for interaction in list(rest, "interaction") {
                 all.extend(code(interaction, "code").map(|c| format!("system.{c}")));
@@ -27,12 +30,14 @@ impl Claims {
             all.extend(names(rest, "operation").map(|name| format!("${}", bare(&name))));
             for resource in list(rest, "resource") {
                 of_resource(resource, &mut all);
+                parameters.extend(parameters_of(resource));
             }
         }
         all.extend(texts(statement, "format").map(|format| format!("format:{format}")));
         all.extend(texts(statement, "patchFormat").map(|format| format!("patch:{format}")));
         Claims {
             all,
+            parameters,
             software: software(statement),
             fhir_version: code(statement, "fhirVersion").unwrap_or_default(),
         }
@@ -41,6 +46,12 @@ impl Claims {
     /// Every claim, sorted.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(String::as_str)
+    }
+
+    /// Type, name and kind (`token`, ...) of each search parameter of a type.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let rows = self.parameters.iter();
+        rows.map(|(of_type, name, kind)| (of_type.as_str(), name.as_str(), kind.as_str()))
     }
 
     pub fn len(&self) -> usize {
@@ -142,6 +153,15 @@ fn of_resource(resource: &Value, all: &mut BTreeSet<String>) {
     if let Some(versioning) = code(resource, "versioning").filter(|v| v != "no-version") {
         all.insert(format!("{of_type}.versioning:{versioning}"));
     }
+}
+
+fn parameters_of(resource: &Value) -> Vec<(String, String, String)> {
+    let of_type = code(resource, "type").unwrap_or_default();
+    let row = |parameter: &Value| {
+        let kind = code(parameter, "type").unwrap_or_default();
+        Some((of_type.clone(), code(parameter, "name")?, kind))
+    };
+    list(resource, "searchParam").filter_map(row).collect()
 }
 
 fn software(statement: &Value) -> String {

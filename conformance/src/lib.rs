@@ -18,6 +18,7 @@ mod exact;
 mod expect;
 mod fill;
 mod found;
+mod hook;
 mod needs;
 pub mod select;
 mod wire;

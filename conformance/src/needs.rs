@@ -34,6 +34,9 @@ pub(crate) fn type_of(resource: &Value) -> String {
 
 fn of_step(step: &Map<String, Value>, of_type: &str, needs: &mut BTreeSet<String>) {
     let text = |key: &str| step.get(key).and_then(Value::as_str);
+    if step.contains_key("hooked") {
+        return;
+    }
     if let Some(query) = text("find") {
         return of_target("GET", &target_of_find(query, of_type), needs);
     }
@@ -99,10 +102,12 @@ fn is_new(step: &Map<String, Value>) -> bool {
 fn of_target(method: &str, target: &str, needs: &mut BTreeSet<String>) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
-    let operation = segments
-        .iter()
-        .find_map(|segment| segment.strip_prefix('$'));
-    let operation = operation.filter(|name| !name.starts_with('{'));
+    // `${a}` is a kept id.
+    let operation = segments.iter().find_map(|segment| {
+        segment
+            .strip_prefix('$')
+            .filter(|name| !name.starts_with('{'))
+    });
     if let Some(operation) = operation {
         let of_type = segments.first().filter(|first| !first.starts_with('$'));
         needs.insert(format!(
@@ -114,6 +119,8 @@ fn of_target(method: &str, target: &str, needs: &mut BTreeSet<String>) {
     let has_query = target.contains('?');
     match (method, segments.as_slice()) {
         ("GET" | "HEAD", ["metadata"]) | (_, [""]) => {}
+        // A URL that the server gave.
+        (_, [kept, ..]) if kept.starts_with("${") || kept.contains(':') => {}
         ("GET", []) | ("POST", ["_search"]) => {
             needs.insert("system.search-system".to_owned());
             of_query("system", query, needs);
@@ -184,7 +191,8 @@ fn of_query(of_type: &str, query: &str, needs: &mut BTreeSet<String>) {
             "_include" if is_plain => include(of_type, '+', value, needs),
             "_revinclude" if is_plain => include(of_type, '-', value, needs),
             "" => {}
-            _ if HOW.contains(&name) || name.starts_with("${") => {}
+            _ if HOW.contains(&name) || name.contains(['{', '}']) => {}
+            _ if name.starts_with("no-such-") => {}
             _ => {
                 needs.insert(format!("{of_type}?{name}"));
             }
@@ -247,7 +255,7 @@ mod tests {
                 "system.batch",
             ),
             (
-                json!({"send": "GET Patient/1/$everything"}),
+                json!({"send": "GET Patient/${a}/$everything"}),
                 "Patient$everything",
             ),
             (json!({"send": "GET $export", "status": 202}), "$export"),

@@ -7,13 +7,18 @@ use crate::claims::Claims;
 use crate::expect;
 use crate::fill::fill_members;
 use crate::found::find;
+use crate::hook::Hook;
 use crate::needs;
 use crate::wire::{Reply, Sent, Server};
 use crate::world::{Exchange, World};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+/// The need of a case for an endpoint that the server can call; no statement claims it.
+const HOOK: &str = "an address that the server may call (--hook)";
 
 /// What became of one case.
 #[derive(Clone, Debug)]
@@ -48,6 +53,7 @@ pub struct Runner {
     pub claims: Claims,
     /// In every `${run}` of this runner and no other.
     site: String,
+    hook: Option<Hook>,
     /// Leaves on the server what the cases made.
     pub keeps_data: bool,
 }
@@ -71,14 +77,21 @@ impl Runner {
             server,
             claims: Claims::read(&statement),
             site: format!("{:x}", site.build_hasher().finish()),
+            hook: None,
             keeps_data: false,
         })
+    }
+
+    /// Listens at this address of the machine, which the server under test may call.
+    pub async fn listen(&mut self, address: SocketAddr) -> Result<(), String> {
+        self.hook = Some(Hook::listen(address).await?);
+        Ok(())
     }
 
     /// All cases of a theme, in order. `number` differs for every theme.
     pub async fn run(&self, theme: &Theme, number: usize) -> Vec<Verdict> {
         let run = format!("{}-{number}", self.site);
-        let mut world = World::new(&self.server, &run);
+        let mut world = World::new(&self.server, self.hook.as_ref(), &run);
         let claimed = theme.given.iter().all(|given| {
             let need = format!("{}.create", needs::type_of(&given.resource));
             self.claims.hold(&need)
@@ -92,7 +105,7 @@ impl Runner {
             let begun = Instant::now();
             let mut of_case = match case.given.is_empty() {
                 true => world.of_case(&format!("{run}-{number}")),
-                false => World::new(&self.server, &format!("{run}-{number}")),
+                false => World::new(&self.server, self.hook.as_ref(), &format!("{run}-{number}")),
             };
             let needs = needs::of_case(theme, case);
             let outcome = match &given {
@@ -130,11 +143,11 @@ impl Runner {
         case: &Case,
         needs: &BTreeSet<String>,
     ) -> Outcome {
-        let missing: Vec<String> = needs
-            .iter()
-            .filter(|n| !self.claims.hold(n))
-            .cloned()
-            .collect();
+        let holds = |need: &str| match need {
+            HOOK => self.hook.is_some(),
+            _ => self.claims.hold(need),
+        };
+        let missing: Vec<String> = needs.iter().filter(|n| !holds(n)).cloned().collect();
         if !missing.is_empty() {
             return Outcome::NotClaimed(missing);
         }
@@ -222,6 +235,9 @@ async fn once(
         let (reply, failures) = find(world, step, of_type).await?;
         return Ok((Some(reply), failures));
     }
+    if let Some(path) = step.get("hooked").and_then(Value::as_str) {
+        return Ok((None, hooked(world, step, path)));
+    }
     let sent = request(step, &world.tag)?;
     if let Some(count) = step.get("parallel").and_then(Value::as_u64) {
         let wanted = step.get("statuses").cloned().unwrap_or_default();
@@ -230,6 +246,25 @@ async fn once(
     let reply = world.send(&sent).await?;
     let failures = expect::failures(step, &reply);
     Ok((Some(reply), failures))
+}
+
+/// What the endpoint was told at this path, and how often.
+fn hooked(world: &World, step: &Map<String, Value>, path: &str) -> Vec<String> {
+    let (times, last) = match &world.hook {
+        Some(hook) => hook.told(path),
+        None => (0, None),
+    };
+    let wanted = step.get("times").and_then(Value::as_u64);
+    if wanted.is_some_and(|wanted| u64::try_from(times) != Ok(wanted)) {
+        return vec![format!(
+            "times: wanted {wanted:?}, was called {times} times"
+        )];
+    }
+    match last {
+        Some(reply) => expect::failures(step, &reply),
+        None if wanted == Some(0) => Vec::new(),
+        None => vec![format!("{path}: was not called")],
+    }
 }
 
 /// Sends one request many times at once; the statuses must come up as often as wanted.

@@ -3,6 +3,7 @@
 use crate::body::{TAG_SYSTEM, put_tag, text_with_tag};
 use crate::case::Given;
 use crate::fill::{Kept, fill};
+use crate::hook::Hook;
 use crate::needs::type_of;
 use crate::select::fits;
 use crate::wire::{Reply, Sent, Server};
@@ -25,6 +26,7 @@ const SHOWN_MAX: usize = 2_000;
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) server: Server,
+    pub(crate) hook: Option<Hook>,
     pub(crate) kept: Kept,
     /// Names of what was given, by id.
     names: BTreeMap<String, String>,
@@ -36,15 +38,19 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(server: &Server, run: &str) -> World {
-        let kept = Kept::from([
+    pub(crate) fn new(server: &Server, hook: Option<&Hook>, run: &str) -> World {
+        let mut kept = Kept::from([
             ("run".to_owned(), run.to_owned()),
             ("world".to_owned(), run.to_owned()),
             ("base".to_owned(), server.base.clone()),
             ("tag".to_owned(), format!("{TAG_SYSTEM}|{run}")),
         ]);
+        if let Some(hook) = hook {
+            kept.insert("hook".to_owned(), hook.base.clone());
+        }
         World {
             server: server.clone(),
+            hook: hook.cloned(),
             kept,
             names: BTreeMap::new(),
             made: Vec::new(),

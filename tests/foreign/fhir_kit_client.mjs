@@ -48,6 +48,32 @@ assert.equal(first.name[0].given, undefined);
 const history = await client.history({ resourceType: 'Patient', id: patientId });
 assert.equal(history.total, 2);
 
+const patched = await client.patch({
+  resourceType: 'Patient',
+  id: patientId,
+  jsonPatch: [{ op: 'add', path: '/active', value: true }],
+});
+assert.equal(patched.active, true);
+const stale = { headers: { 'If-Match': 'W/"1"' } };
+const late = client.update({ resourceType: 'Patient', id: patientId, body: patient, options: stale });
+await assert.rejects(late, (refusal) => refusal.response.status === 412);
+
+for (let day = 1; day <= 7; day += 1) {
+  const body = { resourceType: 'Basic', code: { text: `day ${day}` }, subject: { reference: `Patient/${patientId}` } };
+  await client.create({ resourceType: 'Basic', body });
+}
+let page = await client.search({ resourceType: 'Basic', searchParams: { subject: `Patient/${patientId}`, _count: 3 } });
+const ids = new Set();
+while (page) {
+  page.entry.forEach((entry) => ids.add(entry.resource.id));
+  page = await client.nextPage({ bundle: page });
+}
+assert.equal(ids.size, 7, 'the pages together are the set');
+
+const gone = [...ids][0];
+await client.delete({ resourceType: 'Basic', id: gone });
+await assert.rejects(client.read({ resourceType: 'Basic', id: gone }), (refusal) => refusal.response.status === 410);
+
 await assert.rejects(client.read({ resourceType: 'Patient', id: 'nobody' }), (refusal) => {
   assert.equal(refusal.response.status, 404);
   assert.equal(refusal.response.data.resourceType, 'OperationOutcome');

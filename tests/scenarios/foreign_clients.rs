@@ -52,6 +52,27 @@ fn fhir_kit_client_works_unchanged() {
     }
 }
 
+#[test]
+fn fhirclient_works_unchanged() {
+    if let Some(python) = installed("venv/bin/python") {
+        play(script(python, "fhirclient_client.py"));
+    }
+}
+
+#[test]
+fn medplum_core_works_unchanged() {
+    if installed("node_modules/@medplum/core").is_some() {
+        play(script("node", "medplum_core.mjs"));
+    }
+}
+
+#[test]
+fn fhirclient_js_works_unchanged() {
+    if installed("node_modules/fhirclient").is_some() {
+        play(script("node", "fhirclient_js.mjs"));
+    }
+}
+
 /// Its models and HTTP; its ready-made calls ask for FHIR 4.3, which this gateway does not speak.
 #[test]
 fn the_models_of_fhir_sdk_work() {

@@ -9,6 +9,7 @@ use conformance::report::{Report, page};
 use conformance::runner::{Outcome, Runner, Verdict};
 use conformance::select;
 use std::io::{IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -50,6 +51,10 @@ struct Arguments {
     /// Leave out the requests made from the server's own claims (each type, each search parameter)
     #[arg(long)]
     no_claims: bool,
+    /// Address of this machine that the server may call, for rest-hook Subscriptions; port 0 picks a
+    /// free one [default: 127.0.0.1:0 when the server is on this machine; else none are tested]
+    #[arg(long, value_name = "ADDR:PORT")]
+    hook: Option<SocketAddr>,
     /// Leave on the server what the cases made
     #[arg(long)]
     keep: bool,
@@ -115,6 +120,13 @@ fn test(arguments: &Arguments) -> Result<(String, bool), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let mut runner = runtime.block_on(Runner::new(base, arguments.token.as_deref()))?;
     runner.keeps_data = arguments.keep;
+    let is_here = ["//127.0.0.1", "//localhost"]
+        .iter()
+        .any(|here| base.contains(here));
+    let here = is_here.then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    if let Some(address) = arguments.hook.or(here) {
+        runtime.block_on(runner.listen(address))?;
+    }
     let mut themes = case::read_all(&arguments.cases)?;
     if !arguments.no_claims {
         themes.extend(generated::themes(&runner.claims));
