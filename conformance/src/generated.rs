@@ -79,118 +79,142 @@ fn given(resource: &str) -> Vec<Given> {
 /// Every interaction that is claimed for the type, on one resource.
 fn life(of_type: &str, resource: &str, claims: &Claims) -> Case {
     let holds = |interaction: &str| claims.hold(&format!("{of_type}.{interaction}"));
-    let with_id = resource.replacen('{', "{\"id\":\"${a}\",", 1);
-    let one = format!("{of_type}/${{a}}");
-    let mut steps = Vec::new();
-    let mut add = |interaction: &str, step: Value| {
-        if holds(interaction) {
-            steps.push(step);
-        }
-    };
-    // Binary answers its bytes unless FHIR is asked, which these requests do.
-    let read = json!({"send": format!("GET {one}"), "status": 200, "is": {"/id": "${a}"},
-        "keep": {"v": "/meta/versionId", "e": "header etag", "m": "header last-modified"}});
-    add("read", read);
-    add(
-        "vread",
-        json!({"send": format!("GET {one}/_history/${{v}}"), "status": 200}),
-    );
-    add(
-        "conditionalRead:not-match",
-        json!({"send": format!("GET {one}"), "headers": {"if-none-match": "${e}"}, "status": 304}),
-    );
-    add(
-        "conditionalRead:modified-since",
-        json!({"send": format!("GET {one}"), "headers": {"if-modified-since": "${m}"}, "status": 304}),
-    );
-    add(
-        "update",
-        json!({"send": format!("PUT {one}"), "text": with_id, "status": 200}),
-    );
-    add(
-        "patch",
-        json!({"send": format!("PATCH {one}"), "status": 200, "is": {"/language": "en"},
-        "headers": {"content-type": "application/json-patch+json"},
-        "body": [{"op": "add", "path": "/language", "value": "en"}]}),
-    );
-    add(
-        "search-type",
-        json!({"send": format!("GET {of_type}?_id=${{a}}"), "status": 200, "count": {"/entry": 1}}),
-    );
-    add(
-        "conditionalCreate",
-        json!({"send": format!("POST {of_type}"), "text": resource,
-        "headers": {"if-none-exist": "_id=${a}"}, "status": 200}),
-    );
-    add(
-        "conditionalUpdate",
-        json!({"send": format!("PUT {of_type}?_id=${{a}}"), "text": with_id, "status": 200}),
-    );
-    add(
-        "history-instance",
-        json!({"send": format!("GET {one}/_history"), "status": 200, "is": {"/type": "history"}}),
-    );
-    add(
-        "history-type",
-        json!({"send": format!("GET {of_type}/_history?_count=1"), "status": 200, "is": {"/type": "history"}}),
-    );
-    add(
-        "delete",
-        json!({"send": format!("DELETE {one}"), "status": [200, 202, 204]}),
-    );
-    if holds("delete") {
-        add(
-            "read",
-            json!({"send": format!("GET {one}"), "status": [404, 410]}),
-        );
-    }
-    add(
-        "conditionalDelete",
-        json!({"send": format!("DELETE {of_type}?_id=${{a}}"), "status": [200, 202, 204, 404]}),
-    );
-    let new = "${world}-${run}-x";
-    add(
-        "updateCreate",
-        json!({"send": format!("PUT {of_type}/{new}"), "status": 201,
-        "text": resource.replacen('{', &format!("{{\"id\":\"{new}\","), 1)}),
-    );
+    let mut rows = beginning(of_type, resource);
+    rows.extend(end(of_type, resource));
+    let steps = rows
+        .into_iter()
+        .filter(|(interactions, _)| interactions.iter().all(|i| holds(i)))
+        .map(|(_, step)| step)
+        .collect();
     let mut case = case(of_type.to_owned(), "RESTful API", REST, steps);
     case.given = given(resource);
-    let told = [
-        "versioning:versioned",
-        "versioning:versioned-update",
-        "readHistory",
-        "conditionalDelete:single",
-        "conditionalDelete:multiple",
-    ];
-    let told = told.iter().filter(|claim| holds(claim));
+    let told = TOLD.iter().filter(|claim| holds(claim));
     case.needs = told.map(|claim| format!("{of_type}.{claim}")).collect();
     case
 }
 
+/// Claims that are no interaction, but come with those of a life.
+const TOLD: [&str; 5] = [
+    "versioning:versioned",
+    "versioning:versioned-update",
+    "readHistory",
+    "conditionalDelete:single",
+    "conditionalDelete:multiple",
+];
+
+/// A step, and what must be claimed for it.
+type Row = (&'static [&'static str], Value);
+
+fn with_id(resource: &str, id: &str) -> String {
+    resource.replacen('{', &format!("{{\"id\":\"{id}\","), 1)
+}
+
+fn beginning(of_type: &str, resource: &str) -> Vec<Row> {
+    let one = format!("{of_type}/${{a}}");
+    let get = format!("GET {one}");
+    let keep = json!({"v": "/meta/versionId", "e": "header etag", "m": "header last-modified"});
+    let patch = json!([{"op": "add", "path": "/language", "value": "en"}]);
+    let patched = json!({"content-type": "application/json-patch+json"});
+    vec![
+        (
+            &["read"],
+            json!({"send": get, "status": 200, "is": {"/id": "${a}"}, "keep": keep}),
+        ),
+        (
+            &["vread"],
+            json!({"send": format!("{get}/_history/${{v}}"), "status": 200}),
+        ),
+        (
+            &["conditionalRead:not-match"],
+            json!({"send": get, "headers": {"if-none-match": "${e}"}, "status": 304}),
+        ),
+        (
+            &["conditionalRead:modified-since"],
+            json!({"send": get, "headers": {"if-modified-since": "${m}"}, "status": 304}),
+        ),
+        (
+            &["update"],
+            json!({"send": format!("PUT {one}"), "text": with_id(resource, "${a}"), "status": 200}),
+        ),
+        (
+            &["patch"],
+            json!({"send": format!("PATCH {one}"), "headers": patched, "body": patch,
+                "status": 200, "is": {"/language": "en"}}),
+        ),
+        (
+            &["search-type"],
+            json!({"send": format!("GET {of_type}?_id=${{a}}"), "status": 200, "count": {"/entry": 1}}),
+        ),
+    ]
+}
+
+fn end(of_type: &str, resource: &str) -> Vec<Row> {
+    let one = format!("{of_type}/${{a}}");
+    let by_id = format!("{of_type}?_id=${{a}}");
+    let new = "${world}-${run}-x";
+    let history = json!({"/type": "history"});
+    let gone = json!([200, 202, 204, 404]);
+    vec![
+        (
+            &["conditionalCreate"],
+            json!({"send": format!("POST {of_type}"), "text": resource,
+                "headers": {"if-none-exist": "_id=${a}"}, "status": 200}),
+        ),
+        (
+            &["conditionalUpdate"],
+            json!({"send": format!("PUT {by_id}"), "text": with_id(resource, "${a}"), "status": 200}),
+        ),
+        (
+            &["history-instance"],
+            json!({"send": format!("GET {one}/_history"), "status": 200, "is": history}),
+        ),
+        (
+            &["history-type"],
+            json!({"send": format!("GET {of_type}/_history?_count=1"), "status": 200, "is": history}),
+        ),
+        (
+            &["delete"],
+            json!({"send": format!("DELETE {one}"), "status": [200, 202, 204]}),
+        ),
+        (
+            &["delete", "read"],
+            json!({"send": format!("GET {one}"), "status": [404, 410]}),
+        ),
+        (
+            &["conditionalDelete"],
+            json!({"send": format!("DELETE {by_id}"), "status": gone}),
+        ),
+        (
+            &["updateCreate"],
+            json!({"send": format!("PUT {of_type}/{new}"), "text": with_id(resource, new), "status": 201}),
+        ),
+    ]
+}
+
 /// Each `_include` and `_revinclude` that is claimed for the type.
 fn all_includes(of_type: &str, claims: &Claims) -> Option<Case> {
-    let mut pairs = Vec::new();
+    let (mut pairs, mut needs) = (Vec::new(), Vec::new());
     for (sign, name) in [('+', "_include"), ('-', "_revinclude")] {
         let before = format!("{of_type}{sign}");
-        let claimed = claims
-            .iter()
-            .filter_map(|claim| claim.strip_prefix(&before));
-        pairs.extend(claimed.map(|claim| format!("&{name}={claim}")));
+        for claim in claims.iter().filter(|claim| claim.starts_with(&before)) {
+            let value = claim.trim_start_matches(&before);
+            pairs.push(format!("&{name}={value}"));
+            needs.push(claim.to_owned());
+        }
     }
     let several = pairs.chunks(INCLUDES_IN_A_REQUEST).map(<[String]>::concat);
     let steps: Vec<Value> = several
         .map(|pairs| json!({"send": format!("GET {of_type}?_id=none{pairs}"), "status": 200}))
         .collect();
     let section = "Including other resources in result";
-    (!steps.is_empty()).then(|| {
-        case(
-            of_type.to_owned(),
-            section,
-            &format!("{SEARCH}#include"),
-            steps,
-        )
-    })
+    let mut case = case(
+        of_type.to_owned(),
+        section,
+        &format!("{SEARCH}#include"),
+        steps,
+    );
+    case.needs = needs;
+    (!case.steps.is_empty()).then_some(case)
 }
 
 /// A case for each claimed parameter of each type: it finds what was made for it, where the table
