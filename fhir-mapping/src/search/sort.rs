@@ -45,6 +45,14 @@ pub(super) fn key(sort: &[SortBy], values: &SearchValues) -> SortKey {
     SortKey(bytes)
 }
 
+/// What a key begins with whose first value is a date of that instant.
+pub(super) fn date_key(micros: i64, descending: bool) -> Vec<u8> {
+    let invert = if descending { u8::MAX } else { 0 };
+    let bytes = (micros ^ i64::MIN).to_be_bytes();
+    let bytes = bytes.iter().map(|byte| byte ^ invert);
+    std::iter::once(PRESENT).chain(bytes).collect()
+}
+
 /// Bytes in the order of the values; none is the beginning of another.
 fn order_bytes(value: &Value) -> Option<Vec<u8>> {
     match value {

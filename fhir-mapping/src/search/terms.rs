@@ -63,6 +63,11 @@ impl Sink {
         self.terms
     }
 
+    /// The one term that was put.
+    pub(super) fn into_only(mut self) -> Vec<u8> {
+        self.terms.pop().unwrap_or_default()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.terms.len()
     }

@@ -285,7 +285,7 @@ fn is_year_end(day: Date) -> bool {
 }
 
 /// `2024-01-10`
-fn day_text(day: Date) -> String {
+pub(in crate::search) fn day_text(day: Date) -> String {
     let mut text = month_text(day);
     text.push('-');
     push_digits(day.day().into(), 2, &mut text);
@@ -293,14 +293,14 @@ fn day_text(day: Date) -> String {
 }
 
 /// `2024-01`
-fn month_text(day: Date) -> String {
+pub(in crate::search) fn month_text(day: Date) -> String {
     let mut text = year_text(day);
     text.push('-');
     push_digits(day.month().into(), 2, &mut text);
     text
 }
 
-fn year_text(day: Date) -> String {
+pub(in crate::search) fn year_text(day: Date) -> String {
     let mut text = String::with_capacity(10);
     push_digits(day.year(), 4, &mut text);
     text

@@ -1,11 +1,12 @@
 //! Searching: candidates from posting lists, one evaluator, keyset pages.
-//! Reading order: scan, candidates, judge, ground; then page, cursor, includes.
+//! Reading order: scan, candidates, judge, ground; then page, cursor, ordered, includes.
 
 mod candidates;
 mod cursor;
 mod ground;
 mod includes;
 mod judge;
+mod ordered;
 mod page;
 mod scan;
 
@@ -233,6 +234,14 @@ fn pick_from(
         && whole_type.is_none()
         && estimate.is_none()
         && (query.wants_total() || scan.count_max() <= COUNTED_UNASKED_MAX);
+    if !counts
+        && scan.count_max() > ordered::LARGE
+        && query.is_own()
+        && let Some(order) = query.date_order()
+    {
+        ordered::offer(judge, (query, &order), picker)?;
+        return Ok(whole_type.or(estimate));
+    }
     let before = picker.matched;
     while let Some((rid, values)) = scan.next()? {
         let key = query.sort_key(&values);

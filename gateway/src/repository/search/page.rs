@@ -58,6 +58,16 @@ impl Picker {
             .filter(|_| self.heap.len() >= self.held_max())
     }
 
+    /// The sort key of that place.
+    pub(super) fn last_key(&self) -> Option<SortKey> {
+        self.last().and_then(|(key, _)| sort_key(key))
+    }
+
+    /// The sort key that the page begins after.
+    pub(super) fn after_key(&self) -> Option<SortKey> {
+        self.after.as_ref().and_then(|(key, _)| sort_key(key))
+    }
+
     fn held_max(&self) -> usize {
         self.offset.saturating_add(self.count).saturating_add(1)
     }
@@ -70,6 +80,10 @@ impl Picker {
         places.truncate(self.count);
         Picked { places, more }
     }
+}
+
+fn sort_key(key: &[u8]) -> Option<SortKey> {
+    key.split_first().map(|(_, key)| SortKey(key.to_vec()))
 }
 
 #[cfg(test)]

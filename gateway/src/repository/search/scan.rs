@@ -5,6 +5,7 @@ use super::candidates::{Group, Intersection};
 use super::judge::{Judge, has_url};
 use crate::failure::Failure;
 use fhir_mapping::search::{Chain, Condition, Has, Query, SearchValues, reference_terms};
+use std::collections::HashSet;
 use std::rc::Rc;
 use store::Rid;
 
@@ -84,15 +85,19 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
         self.candidates.count_max()
     }
 
-    /// Narrows the walk.
-    pub(super) fn within(&mut self, group: Group) -> Result<(), Failure> {
-        self.candidates.add(self.judge.ground, group)
+    pub(super) fn next(&mut self) -> Result<Option<(Rid, Rc<SearchValues>)>, Failure> {
+        self.next_unless(&HashSet::new())
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(Rid, Rc<SearchValues>)>, Failure> {
+    /// The next match that is none of these.
+    pub(super) fn next_unless(
+        &mut self,
+        seen: &HashSet<Rid>,
+    ) -> Result<Option<(Rid, Rc<SearchValues>)>, Failure> {
         while let Some(rid) = self.next_candidate()? {
             self.at = Rid(rid.0.saturating_add(1));
-            if let Some(values) = self.judge.ground.values(rid)?
+            if !seen.contains(&rid)
+                && let Some(values) = self.judge.ground.values(rid)?
                 && self.matches(rid, &values)?
             {
                 return Ok(Some((rid, values)));
