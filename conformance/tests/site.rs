@@ -13,10 +13,10 @@ use std::process::Stdio;
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
 
 /// Cases written by hand, whatever the statement claims.
-const CASES_MIN: usize = 740;
+const CASES_MIN: usize = 750;
 
 /// Fewer passed cases mean that a claim has gone.
-const PASSED_MIN: usize = 3400;
+const PASSED_MIN: usize = 3500;
 
 #[test]
 fn every_applicable_case_passes() {

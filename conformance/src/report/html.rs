@@ -13,7 +13,7 @@ h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.25rem 0 .6re
 .tile{flex:1 1 8rem;border:1px solid #dde3ea;border-radius:.5rem;padding:.6rem .9rem}
 .tile b{display:block;font-size:1.6rem;line-height:1.2}
 .passed b{color:#176b3a}.failed b{color:#b3261e}.other b{color:#4b5665}
-table{border-collapse:collapse;width:100%}
+td,p{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e8ecf1;vertical-align:top}
 th{font-weight:600;color:#4b5665;font-size:.85rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
