@@ -5,6 +5,8 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::as_conversions,
+    clippy::indexing_slicing,
+    unsafe_code,
     reason = "a benchmark reads the clock, prints, and stops at the first surprise"
 )]
 
@@ -30,11 +32,7 @@ fn main() {
     let syncs = syncs_a_second(folder.path());
     println!("disk: {syncs:.0} write+fdatasync of 4 KiB a second");
     let store = support::open(&folder.path().join("store"));
-    let (one, _) = durable_writes(&store, 1);
-    println!(
-        "durable writes, 1 client: {one:.0}/s ({:.2} x disk)",
-        one / syncs
-    );
+    let one = lone_writer(&store, folder.path());
     let (many, cpu) = durable_writes(&store, 64);
     println!(
         "durable writes, 64 clients: {many:.0}/s ({:.1} x 1 client, {:.1} x disk, {cpu:.0} us CPU each)",
@@ -43,13 +41,108 @@ fn main() {
     );
     let before = store.stats().unwrap();
     let loaded = bulk_load(&store, resources);
+    let with_overlay = point_reads(&store);
+    store.fold().unwrap();
     let after = store.stats().unwrap();
     let stored = (after.file_bytes - before.file_bytes) as f64 / resources as f64;
     println!(
         "on disk: {stored:.0} bytes a resource, {:.2} x its JSON",
         stored / loaded
     );
-    point_reads(&store);
+    let (rate, cpu) = point_reads(&store);
+    println!("point reads of head and body, 2 threads: {rate:.0}/s, {cpu:.1} us CPU each");
+    let (rate, cpu) = with_overlay;
+    println!("    just after writing, the log not folded: {rate:.0}/s, {cpu:.1} us CPU each");
+}
+
+/// One client against one-put commits of LMDB, turn by turn, each fold included; writes a second.
+fn lone_writer(store: &Store, folder: &Path) -> f64 {
+    let probe = Puts::new(&folder.join("puts"));
+    let (mut puts, mut writes) = ((0.0, 0.0), (0.0, 0.0, 0.0));
+    let mut times = Vec::new();
+    for _ in 0..4 {
+        let (start, mut count) = (Instant::now(), 0.0);
+        while start.elapsed() < MEASURE / 2 {
+            probe.put();
+            count += 1.0;
+        }
+        puts = (puts.0 + count, puts.1 + start.elapsed().as_secs_f64());
+        let (start, cpu, bytes) = (Instant::now(), cpu_seconds(), disk_bytes());
+        while start.elapsed() < MEASURE {
+            let begun = Instant::now();
+            let new = resource(NUMBER.fetch_add(1, Ordering::Relaxed), "single");
+            support::write(store, support::set_of(vec![new]));
+            times.push(begun.elapsed());
+        }
+        store.fold().unwrap();
+        writes.0 += start.elapsed().as_secs_f64();
+        writes.1 += cpu_seconds() - cpu;
+        writes.2 += disk_bytes() - bytes;
+    }
+    times.sort_unstable();
+    let count = times.len() as f64;
+    let at = |part: usize| times[(times.len() - 1) * part / 1000].as_secs_f64() * 1e3;
+    let (one_put, one) = (puts.0 / puts.1, count / writes.0);
+    println!("LMDB, one put and commit: {one_put:.0}/s");
+    println!(
+        "durable writes, 1 client, folds included: {one:.0}/s ({:.2} x one put), {:.0} us CPU and {:.1} kB written each, p50 {:.2} p99 {:.2} p99.9 {:.2} ms",
+        one / one_put,
+        writes.1 * 1e6 / count,
+        writes.2 / count / 1e3,
+        at(500),
+        at(990),
+        at(999)
+    );
+    one
+}
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Commits of one value of 1.5 kB each.
+struct Puts {
+    env: heed::Env,
+    database: heed::Database<'static, heed::types::Bytes, heed::types::Bytes>,
+    count: AtomicU64,
+}
+
+impl Puts {
+    fn new(folder: &Path) -> Self {
+        std::fs::create_dir(folder).unwrap();
+        // SAFETY: a folder of our own that no other process opens.
+        let env = unsafe { heed::EnvOpenOptions::new().map_size(1 << 30).open(folder) }.unwrap();
+        let transaction = env.write_txn().unwrap();
+        let database = env
+            .create_databases_and_commit(transaction, |opener, transaction| {
+                let database = opener.create_database(transaction, None)?;
+                Ok::<_, heed::Error>(heed::CommitOrAbort::<_, ()>::Commit(database))
+            })
+            .unwrap()
+            .unwrap_commit();
+        let count = AtomicU64::new(0);
+        Self {
+            env,
+            database,
+            count,
+        }
+    }
+
+    fn put(&self) {
+        let key = self.count.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut transaction = self.env.write_txn().unwrap();
+        self.database
+            .put(&mut transaction, &key, &[7; 1500])
+            .unwrap();
+        transaction.commit().unwrap();
+    }
+}
+
+/// Bytes that this program had written to disks so far.
+fn disk_bytes() -> f64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0.0)
 }
 
 fn syncs_a_second(folder: &Path) -> f64 {
@@ -66,7 +159,6 @@ fn syncs_a_second(folder: &Path) -> f64 {
 
 /// Writes a second and microseconds of CPU each.
 fn durable_writes(store: &Store, clients: u64) -> (f64, f64) {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let written = AtomicU64::new(0);
     let start = Instant::now();
     let cpu = cpu_seconds();
@@ -111,8 +203,9 @@ fn bulk_load(store: &Store, resources: u64) -> f64 {
     bytes as f64 / resources as f64
 }
 
-/// Two threads, each read in a snapshot of its own, by rid in no order.
-fn point_reads(store: &Store) {
+/// Two threads, each read in a snapshot of its own, by rid in no order: reads a second and
+/// microseconds of CPU each.
+fn point_reads(store: &Store) -> (f64, f64) {
     let last = store.stats().unwrap().resources;
     let reads = AtomicU64::new(0);
     let (start, cpu) = (Instant::now(), cpu_seconds());
@@ -136,8 +229,7 @@ fn point_reads(store: &Store) {
     });
     let (count, cpu) = (reads.into_inner() as f64, cpu_seconds() - cpu);
     let rate = count / start.elapsed().as_secs_f64();
-    let each = cpu * 1e6 / count;
-    println!("point reads of head and body, 2 threads: {rate:.0}/s, {each:.1} us CPU each");
+    (rate, cpu * 1e6 / count)
 }
 
 /// An observation of about 1.5 kB with 40 terms.

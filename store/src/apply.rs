@@ -1,17 +1,17 @@
-//! A write set, first checked against the transaction, then written into it. Checking changes
-//! nothing, so a write set that breaks a rule leaves the others of its group alone.
+//! A write set, first checked against what is there, then turned into the writes of a run. Checking
+//! changes nothing, so a write set that breaks a rule leaves the others of its group alone.
 
-use crate::catalog::{self, Database};
+use crate::catalog::Tree;
 use crate::codec::{self, HeadRow};
 use crate::env::Engine;
-use crate::postings::{self, SpanKey};
+use crate::overlay::{Item, Posting, Run};
+use crate::postings;
 use crate::seal::{BODY_BYTES_MAX, Nonces, Place};
 use crate::snapshot::{ROW_KEY_BYTES_MAX, View, row_key};
 use crate::{
     Change, Committed, Head, NewVersion, ResourceKey, Rid, Seq, StoreError, StoredVersion,
     VersionId, WriteSet,
 };
-use heed::{MdbError, PutFlags, RwTxn};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -20,31 +20,7 @@ const NAME_BYTES_MAX: usize = 255;
 /// Most terms that one version may post or take away.
 const TERMS_MAX: usize = 1 << 20;
 
-/// Why writing into the transaction stopped.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// The map is too small: grow it and write the group again.
-    MapFull,
-    Lmdb(heed::Error),
-    Store(StoreError),
-}
-
-impl From<heed::Error> for Fault {
-    fn from(error: heed::Error) -> Self {
-        match error {
-            heed::Error::Mdb(MdbError::MapFull) => Self::MapFull,
-            other => Self::Lmdb(other),
-        }
-    }
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// The ends of the numbered databases as this transaction sees them.
+/// The ends of the numbered databases behind the last group.
 #[derive(Clone, Copy)]
 pub(crate) struct Ends {
     last_rid: Rid,
@@ -206,185 +182,113 @@ fn check_rows(set: &WriteSet) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes checked sets into one transaction.
-pub(crate) struct Applier<'a, 'e> {
-    pub(crate) engine: &'a Engine,
-    pub(crate) transaction: &'a mut RwTxn<'e>,
-    pub(crate) nonces: &'a mut Nonces,
+/// Turns checked sets into writes.
+pub(crate) struct Applier<'a> {
+    engine: &'a Engine,
+    nonces: &'a mut Nonces,
+    items: Vec<Item>,
+    postings: Vec<Posting>,
 }
 
-impl Applier<'_, '_> {
-    /// Writes a set that [`check`] has passed in this same transaction.
+impl<'a> Applier<'a> {
+    pub(crate) fn new(engine: &'a Engine, nonces: &'a mut Nonces) -> Self {
+        Self {
+            engine,
+            nonces,
+            items: Vec::new(),
+            postings: Vec::new(),
+        }
+    }
+
+    /// The writes of a set that [`check`] has passed below the same ends.
     pub(crate) fn apply(
-        &mut self,
+        mut self,
         ends: &mut Ends,
         set: &WriteSet,
         steps: &[Step],
-    ) -> Result<Committed, Fault> {
+    ) -> Result<(Committed, Run), StoreError> {
         for (new, step) in set.versions.iter().zip(steps) {
             self.write_version(new, step)?;
+            self.write_postings(new, step);
             ends.last_seq = step.seq;
             ends.last_rid = ends.last_rid.max(step.row.head.rid);
         }
-        self.write_postings(set, steps)?;
         for row in &set.rows {
             let key = row_key(self.engine, row.table, &row.key);
-            let rows = self.engine.databases.rows;
             match &row.value {
-                Some(value) => {
-                    self.put_sealed(
-                        (rows, ANYWHERE),
-                        Place {
-                            database: catalog::ROWS,
-                            key: &key,
-                        },
-                        (&[], value),
-                    )?;
-                }
-                None => {
-                    rows.delete(self.transaction, &key)?;
-                }
+                Some(value) => self.put_sealed(Tree::Rows, &key, (&[], value))?,
+                None => self.put(Tree::Rows, &key, None),
             }
         }
         for body in &set.audit {
             ends.chain = chain_link(&ends.chain, body);
             ends.last_audit += 1;
             let key = codec::number_key(ends.last_audit);
-            let place = Place {
-                database: catalog::AUDIT,
-                key: &key,
-            };
-            self.put_sealed(
-                (self.engine.databases.audit, ABOVE_ALL),
-                place,
-                (&ends.chain, body),
-            )?;
+            self.put_sealed(Tree::Audit, &key, (&ends.chain, body))?;
         }
-        Ok(Committed {
-            seqs: steps.iter().map(|step| step.seq).collect(),
-        })
+        let seqs = steps.iter().map(|step| step.seq).collect();
+        Ok((Committed { seqs }, Run::new(self.items, self.postings)))
     }
 
-    fn write_version(&mut self, new: &NewVersion, step: &Step) -> Result<(), Fault> {
-        let databases = self.engine.databases;
+    fn write_version(&mut self, new: &NewVersion, step: &Step) -> Result<(), StoreError> {
         let rid = step.row.head.rid;
         let rid_key = codec::number_key(rid.0);
-        // A new rid is above all others.
-        let flags = if step.is_new { ABOVE_ALL } else { ANYWHERE };
         if step.is_new {
-            databases
-                .keys
-                .put(self.transaction, &step.row.blinded_key, &rid_key)?;
+            self.put(Tree::Keys, &step.row.blinded_key, Some(&rid_key));
         }
         let front = codec::encode_version(&stored(new, rid, step.seq));
         let key = codec::version_key(rid, new.version);
-        let place = Place {
-            database: catalog::VERSIONS,
-            key: &key,
-        };
-        self.put_sealed((databases.versions, flags), place, (&front, &new.body))?;
-
-        let place = Place {
-            database: catalog::HEADS,
-            key: &rid_key,
-        };
-        self.put_sealed(
-            (databases.heads, flags),
-            place,
-            (&codec::encode_head(&step.row), &[]),
-        )?;
-
+        self.put_sealed(Tree::Versions, &key, (&front, &new.body))?;
+        self.put_sealed(Tree::Heads, &rid_key, (&codec::encode_head(&step.row), &[]))?;
         if new.becomes_head && new.deleted {
-            databases.values.delete(self.transaction, &rid_key)?;
+            self.put(Tree::Values, &rid_key, None);
         } else if new.becomes_head {
-            let place = Place {
-                database: catalog::VALUES,
-                key: &rid_key,
-            };
-            self.put_sealed((databases.values, flags), place, (&[], &new.values))?;
+            self.put_sealed(Tree::Values, &rid_key, (&[], &new.values))?;
         }
-
         let seq_key = codec::number_key(step.seq.0);
-        let place = Place {
-            database: catalog::CHANGES,
-            key: &seq_key,
-        };
         let change = codec::encode_change(&change(new, rid, step.seq));
-        self.put_sealed((databases.changes, ABOVE_ALL), place, (&change, &[]))
+        self.put_sealed(Tree::Changes, &seq_key, (&change, &[]))
     }
 
-    /// Posts and takes away terms, sorted, so that each span is rewritten once and neighbours
-    /// meet their page while it is warm. Of two changes to one place the later one counts.
-    fn write_postings(&mut self, set: &WriteSet, steps: &[Step]) -> Result<(), Fault> {
-        let mut changes: Vec<(SpanKey, u16, bool)> = Vec::new();
-        for (new, step) in set.versions.iter().zip(steps) {
-            let rid = step.row.head.rid;
-            let removed = new.terms_removed.iter().map(|term| (term, false));
-            for (term, posted) in removed.chain(new.terms_added.iter().map(|term| (term, true))) {
-                let blinded = self.engine.blinder.term(term);
-                changes.push((
-                    postings::span_key(&blinded, rid),
-                    postings::place_of(rid),
-                    posted,
-                ));
-            }
+    /// Takes away and posts terms; of two changes to one place the later one counts.
+    fn write_postings(&mut self, new: &NewVersion, step: &Step) {
+        let rid = step.row.head.rid;
+        let removed = new.terms_removed.iter().map(|term| (term, false));
+        for (term, posted) in removed.chain(new.terms_added.iter().map(|term| (term, true))) {
+            let blinded = self.engine.blinder.term(term);
+            self.postings.push(Posting {
+                key: postings::span_key(&blinded, rid),
+                place: postings::place_of(rid),
+                posted,
+            });
         }
-        changes.sort_by_key(|(key, place, _)| (*key, *place));
-        let mut places = Vec::new();
-        for same_span in changes.chunk_by(|a, b| a.0 == b.0) {
-            let Some((key, _, _)) = same_span.first() else {
-                continue;
-            };
-            places.clear();
-            places.extend(same_span.iter().map(|(_, place, posted)| (*place, *posted)));
-            self.change_span(key, &places)?;
-        }
-        Ok(())
     }
 
-    fn change_span(&mut self, key: &SpanKey, places: &[(u16, bool)]) -> Result<(), Fault> {
-        let database = self.engine.databases.postings;
-        let first_row;
-        let before = if let [(place, true)] = places {
-            // Most terms are new, and their first row takes one search of the tree instead of two.
-            first_row = place.to_be_bytes();
-            match database.get_or_put(self.transaction, key, &first_row)? {
-                None => return Ok(()),
-                Some(before) => before,
-            }
-        } else {
-            database.get(self.transaction, key)?.unwrap_or_default()
-        };
-        let after = postings::changed_span(before, places);
-        if after == before {
-            return Ok(());
-        }
-        if after.is_empty() {
-            database.delete(self.transaction, key)?;
-        } else {
-            database.put(self.transaction, key, &after)?;
-        }
-        Ok(())
-    }
-
-    /// Seals and stores a part in clear and a body that may be packed. `ANYWHERE` or, for a key
-    /// above all others, `ABOVE_ALL`, which fills pages whole instead of by half.
+    /// Seals a part in clear and a body that may be packed.
     fn put_sealed(
         &mut self,
-        (database, flags): (Database, PutFlags),
-        place: Place<'_>,
+        tree: Tree,
+        key: &[u8],
         (clear, body): (&[u8], &[u8]),
-    ) -> Result<(), Fault> {
-        let sealed = self
-            .engine
-            .seal
-            .seal(place, self.nonces.next(), clear, body)?;
-        Ok(database.put_with_flags(self.transaction, flags, place.key, &sealed)?)
+    ) -> Result<(), StoreError> {
+        let place = Place {
+            database: tree.name(),
+            key,
+        };
+        let nonce = self.nonces.next();
+        let sealed = self.engine.seal.seal(place, nonce, clear, body)?;
+        self.put(tree, key, Some(&sealed));
+        Ok(())
+    }
+
+    fn put(&mut self, tree: Tree, key: &[u8], value: Option<&[u8]>) {
+        self.items.push(Item {
+            tree,
+            key: key.into(),
+            value: value.map(Box::from),
+        });
     }
 }
-
-const ANYWHERE: PutFlags = PutFlags::empty();
-const ABOVE_ALL: PutFlags = PutFlags::APPEND;
 
 /// The version as it will be read, without its body.
 fn stored(new: &NewVersion, rid: Rid, seq: Seq) -> StoredVersion {

@@ -31,6 +31,63 @@ pub(crate) const NAMES: [&str; 9] = [
     META, KEYS, HEADS, VERSIONS, VALUES, POSTINGS, CHANGES, AUDIT, ROWS,
 ];
 
+/// The databases of whole values, which the log and the overlay name by number. `meta` and
+/// `postings` are not among them: the one is no part of a group, the other is changed place by place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tree {
+    Keys,
+    Heads,
+    Versions,
+    Values,
+    Changes,
+    Audit,
+    Rows,
+}
+
+/// The number of `postings` in the log, beside those of the trees.
+pub(crate) const POSTINGS_NUMBER: u8 = 5;
+
+impl Tree {
+    pub(crate) const ALL: [Tree; 7] = [
+        Tree::Keys,
+        Tree::Heads,
+        Tree::Versions,
+        Tree::Values,
+        Tree::Changes,
+        Tree::Audit,
+        Tree::Rows,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Tree::Keys => KEYS,
+            Tree::Heads => HEADS,
+            Tree::Versions => VERSIONS,
+            Tree::Values => VALUES,
+            Tree::Changes => CHANGES,
+            Tree::Audit => AUDIT,
+            Tree::Rows => ROWS,
+        }
+    }
+
+    /// The byte in the log; ascending as the trees are, and never given to another.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Tree::Keys => 1,
+            Tree::Heads => 2,
+            Tree::Versions => 3,
+            Tree::Values => 4,
+            Tree::Changes => 6,
+            Tree::Audit => 7,
+            Tree::Rows => 8,
+        }
+    }
+
+    pub(crate) fn of_number(number: u8) -> Option<Tree> {
+        Tree::ALL.into_iter().find(|tree| tree.number() == number)
+    }
+}
+
 /// Handles of all databases, alike for every transaction of the environment.
 #[derive(Clone, Copy)]
 pub(crate) struct Databases {
@@ -46,6 +103,18 @@ pub(crate) struct Databases {
 }
 
 impl Databases {
+    pub(crate) fn of(&self, tree: Tree) -> Database {
+        match tree {
+            Tree::Keys => self.keys,
+            Tree::Heads => self.heads,
+            Tree::Versions => self.versions,
+            Tree::Values => self.values,
+            Tree::Changes => self.changes,
+            Tree::Audit => self.audit,
+            Tree::Rows => self.rows,
+        }
+    }
+
     /// Opens what is there, writing nothing; `None` when one of them is missing.
     pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Option<Self>, StoreError> {
         let fault = |e: heed::Error| StoreError::disk("opening the databases", &e);

@@ -4,7 +4,7 @@
 use crate::apply::chain_link;
 use crate::catalog;
 use crate::datafile;
-use crate::{AuditEntry, Change, Head, Rid, Seq, Store, StoreError, VersionId, View};
+use crate::{AuditEntry, Change, Head, Rid, Seq, Snapshot, Store, StoreError, VersionId, View};
 
 /// Figures of a store, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,19 +51,16 @@ impl Store {
     /// Figures for metrics; cheap enough for every scrape.
     pub fn stats(&self) -> Result<Stats, StoreError> {
         let engine = self.engine()?;
-        let (transaction, _pass) = engine.read()?;
-        let count = |database: catalog::Database, name| {
-            database
-                .len(&transaction)
-                .map_err(|e| StoreError::disk(name, &e))
-        };
-        let databases = &engine.databases;
+        let snapshot = Snapshot::begin(&engine)?;
+        let view = snapshot.view();
+        let last_seq = view.last_seq()?;
         Ok(Stats {
-            resources: count(databases.heads, catalog::HEADS)?,
-            versions: count(databases.versions, catalog::VERSIONS)?,
-            changes: count(databases.changes, catalog::CHANGES)?,
-            audit_entries: count(databases.audit, catalog::AUDIT)?,
-            last_seq: View::new(&transaction, &engine).last_seq()?,
+            // Numbers are given without gaps and rows never taken away, so the last is the count.
+            resources: view.last_rid()?.0,
+            versions: last_seq.0,
+            changes: last_seq.0,
+            audit_entries: view.last_audit_number()?,
+            last_seq,
             file_bytes: engine.end_of_pages(),
             disk_free_bytes: datafile::free_bytes(&engine.folder)?,
         })

@@ -2,7 +2,8 @@
 //!
 //! The public face is a vocabulary: a reader takes a [`Snapshot`] and looks through its [`View`];
 //! a writer hands [`Store::submit`] a *plan*, which is given the [`View`] of the writing
-//! transaction and answers with a [`WriteSet`] or a refusal. LMDB is the one engine behind it.
+//! transaction and answers with a [`WriteSet`] or a refusal. LMDB is the one engine behind it; a
+//! sealed log before it makes a commit one sync of a few blocks, and is folded into it in bulk.
 //!
 //! Absent here, on purpose: sockets, async, the wall clock, randomness (passed in), FHIR.
 
@@ -12,9 +13,12 @@ mod codec;
 mod datafile;
 mod env;
 mod error;
+mod fold;
 mod group;
 mod inspect;
 mod keyring;
+mod log;
+mod overlay;
 mod postings;
 mod seal;
 mod snapshot;
@@ -80,20 +84,51 @@ mod tests {
         (key, version, head)
     }
 
-    /// FORMAT.md shows these bytes; whoever changes the format sees it here.
-    #[test]
-    fn the_worked_example_of_the_format_is_true() {
+    /// FORMAT.md must show these bytes.
+    fn check(name: &str, bytes: &[u8]) {
         let text: String = include_str!("../FORMAT.md")
             .chars()
             .filter(|c| !c.is_whitespace())
             .collect();
-        let check = |name: &str, bytes: &[u8]| {
-            assert!(
-                text.contains(&hex(bytes)),
-                "FORMAT.md lacks {name}: {}",
-                hex(bytes)
-            );
+        let bytes = hex(bytes);
+        assert!(text.contains(&bytes), "FORMAT.md lacks {name}: {bytes}");
+    }
+
+    #[test]
+    fn the_worked_example_of_the_log_is_true() {
+        let seal = Seal::new(&[0x11; 32]);
+        let id = [0x55; 16];
+        let first = log::head(&seal, (0, &id), [0x66; 12]).unwrap();
+        assert!(first[61..].iter().all(|byte| *byte == 0));
+        check("start of log.0", &first[..61]);
+        let item = |tree, key: &[u8], value: Option<&[u8]>| overlay::Item {
+            tree,
+            key: key.into(),
+            value: value.map(Box::from),
         };
+        let items = vec![
+            item(catalog::Tree::Rows, &[1, 3], Some(&[0xab, 0xcd])),
+            item(catalog::Tree::Values, &codec::number_key(1), None),
+        ];
+        let term = Blinder::new(&[0x11; 32]).term(&Term(b"family smith".to_vec()));
+        let posting = overlay::Posting {
+            key: postings::span_key(&term, Rid(4097)),
+            place: postings::place_of(Rid(4097)),
+            posted: true,
+        };
+        let writes = log::encode(&overlay::Run::new(items, vec![posting]));
+        check("writes of a group", &writes);
+        let group = log::seal(&seal, (&id, 9), [0x77; 12], &writes).unwrap();
+        let end = 28 + writes.len() + 16;
+        assert!(group[end..].iter().all(|byte| *byte == 0));
+        check("group", &group[..end]);
+        let mark = log::Mark { id, in_use: true };
+        check("mark", &mark.encode());
+    }
+
+    /// FORMAT.md shows these bytes; whoever changes the format sees it here.
+    #[test]
+    fn the_worked_example_of_the_format_is_true() {
         let keys = StoreKeys::generate(|buffer| buffer.fill(0x11));
         check("wrapped keys", &keys.wrap(&[0x22; 32], [0x33; 12]).unwrap());
         check("key check", &keyring::key_check(&[0x22; 32]));

@@ -1,9 +1,10 @@
 //! Posting lists: which resources posted a term. A list is cut into spans of 4096 rids; a span is
 //! a row of at most 512 bytes, so adding and removing stay cheap, and a reader can jump.
 
-use crate::catalog::{self, Database};
+use crate::catalog;
+use crate::overlay::{Layer, Posting};
 use crate::{Rid, StoreError};
-use heed::RoTxn;
+use std::borrow::Cow;
 
 /// A rid is a span (all higher bits) and a place in it (the lowest 12).
 const PLACE_BITS: u32 = 12;
@@ -132,20 +133,26 @@ fn first_bit(map: &[u8], at: u16) -> Option<u16> {
 
 /// A walk over the posting list of one term, ascending, with jumps.
 pub struct Postings<'t> {
-    transaction: &'t RoTxn<'t>,
-    database: Database,
+    layer: Layer<'t>,
     term: [u8; 16],
+    /// What the overlay changes in this list, oldest first; for most terms nothing.
+    changes: Vec<&'t [Posting]>,
     /// The span last read, so that neighbours cost no look-up.
-    span: Option<(u32, &'t [u8])>,
+    span: Option<Span<'t>>,
     next: Rid,
 }
 
+type Counts<'p> = Box<dyn Iterator<Item = Result<(u32, u64), StoreError>> + 'p>;
+
+/// A span and its row, which the overlay may have changed.
+type Span<'t> = (u32, Cow<'t, [u8]>);
+
 impl<'t> Postings<'t> {
-    pub(crate) fn new(transaction: &'t RoTxn<'t>, database: Database, term: [u8; 16]) -> Self {
+    pub(crate) fn new(layer: Layer<'t>, term: [u8; 16]) -> Self {
         Self {
-            transaction,
-            database,
+            layer,
             term,
+            changes: layer.postings_of(&term),
             span: None,
             next: Rid(0),
         }
@@ -156,41 +163,53 @@ impl<'t> Postings<'t> {
     pub fn count(&self) -> u64 {
         let mut counted = 0_u64;
         let mut last_span = 0;
-        let start = key_of(&self.term, 0);
-        let Ok(rows) = self.database.prefix_iter(self.transaction, &self.term) else {
-            return 0;
-        };
-        for (index, row) in rows.enumerate() {
-            // A fault shows again when the list is read.
-            let Ok((key, row)) = row else { break };
+        // A fault shows again when the list is read.
+        let counts = self.counts().into_iter().flatten().map_while(Result::ok);
+        for (index, (span, count)) in counts.enumerate() {
             if index == SPANS_COUNTED_MAX {
-                return self.estimate(counted, last_span, span_of(key, &start).unwrap_or(0));
+                return self.estimate(counted, last_span, span);
             }
-            last_span = span_of(key, &start).unwrap_or(last_span);
-            counted += u64::try_from(count_of(row)).unwrap_or(0);
+            counted += count;
+            last_span = span;
         }
         counted
     }
 
     /// How many resources posted the term, exactly: reads every span of the list.
     pub fn count_exactly(&self) -> Result<u64, StoreError> {
-        let fault = |e: heed::Error| StoreError::disk(catalog::POSTINGS, &e);
-        let rows = self.database.prefix_iter(self.transaction, &self.term);
-        rows.map_err(fault)?.try_fold(0_u64, |counted, row| {
-            let (_, row) = row.map_err(fault)?;
-            Ok(counted + u64::try_from(count_of(row)).unwrap_or(0))
-        })
+        self.counts()?
+            .try_fold(0_u64, |counted, count| Ok(counted + count?.1))
+    }
+
+    /// Each span with its count.
+    fn counts(&self) -> Result<Counts<'_>, StoreError> {
+        let counted = |row: &[u8]| u64::try_from(count_of(row)).unwrap_or(0);
+        let like = key_of(&self.term, 0);
+        if self.changes.is_empty() {
+            let fault = |e: heed::Error| StoreError::disk(catalog::POSTINGS, &e);
+            let rows = self.layer.spans_of(&self.term)?;
+            return Ok(Box::new(rows.map(move |row| {
+                let (key, row) = row.map_err(fault)?;
+                Ok((span_of(key, &like).unwrap_or(0), counted(row)))
+            })));
+        }
+        let mut at = Some(0);
+        Ok(Box::new(std::iter::from_fn(move || {
+            let read = self.row_from(at.take()?).transpose()?;
+            Some(read.map(|(span, row)| {
+                at = span.checked_add(1);
+                (span, counted(&row))
+            }))
+        })))
     }
 
     fn estimate(&self, counted: u64, last_counted: u32, next: u32) -> u64 {
         let beyond = key_of(&self.term, u32::MAX);
-        let last = self
-            .database
-            .get_lower_than_or_equal_to(self.transaction, &beyond)
-            .ok()
-            .flatten()
-            .and_then(|(key, _)| span_of(key, &beyond))
-            .unwrap_or(next);
+        let below = self.layer.span_to(&beyond).ok().flatten();
+        let below = below.and_then(|(key, _)| span_of(key, &beyond));
+        let above = self.changes.iter().filter_map(|changes| changes.last());
+        let above = above.filter_map(|change| span_of(&change.key, &beyond));
+        let last = above.chain(below).max().unwrap_or(next);
         let share = u64::from(last) + 1;
         (counted.saturating_mul(share) / (u64::from(last_counted) + 1)).max(counted)
     }
@@ -202,7 +221,7 @@ impl<'t> Postings<'t> {
             let Some((span, row)) = self.span_from(at)? else {
                 return Ok(None);
             };
-            let start = u64::from(span) << PLACE_BITS;
+            let start = u64::from(*span) << PLACE_BITS;
             let place = if start > at.0 { 0 } else { place_of(at) };
             if let Some(place) = first_place(row, place) {
                 let found = Rid(start + u64::from(place));
@@ -223,22 +242,62 @@ impl<'t> Postings<'t> {
     }
 
     /// The span that holds `at`, or the next one after it.
-    fn span_from(&mut self, at: Rid) -> Result<Option<(u32, &'t [u8])>, StoreError> {
-        if at.0 > RID_MAX {
+    fn span_from(&mut self, at: Rid) -> Result<Option<&Span<'t>>, StoreError> {
+        let Ok(wanted) = u32::try_from(at.0 >> PLACE_BITS) else {
             return Ok(None);
+        };
+        let read = self.span.as_ref().is_some_and(|(span, _)| *span == wanted);
+        if !read {
+            self.span = self.row_from(wanted)?;
         }
-        if let Some((span, row)) = self.span
-            && u64::from(span) == at.0 >> PLACE_BITS
-        {
-            return Ok(Some((span, row)));
+        Ok(self.span.as_ref())
+    }
+
+    /// The first row at or after a span that is not empty.
+    fn row_from(&self, span: u32) -> Result<Option<Span<'t>>, StoreError> {
+        let mut from = key_of(&self.term, span);
+        loop {
+            let below = self.layer.span_from(&from)?;
+            let below = below.and_then(|(key, row)| Some((span_of(key, &from)?, row)));
+            let Some(above) = self.changed_from(&from) else {
+                return Ok(below.map(|(span, row)| (span, Cow::Borrowed(row))));
+            };
+            let row = match below {
+                Some((span, row)) if span < above => return Ok(Some((span, Cow::Borrowed(row)))),
+                Some((span, row)) if span == above => row,
+                _ => &[],
+            };
+            from = key_of(&self.term, above);
+            let row = changed_span(row, &self.changes_of(&from));
+            if !row.is_empty() {
+                return Ok(Some((above, Cow::Owned(row))));
+            }
+            let Some(next) = above.checked_add(1) else {
+                return Ok(None);
+            };
+            from = key_of(&self.term, next);
         }
-        let from = span_key(&self.term, at);
-        let found = self
-            .database
-            .get_greater_than_or_equal_to(self.transaction, &from)
-            .map_err(|e| StoreError::disk(catalog::POSTINGS, &e))?;
-        self.span = found.and_then(|(key, row)| Some((span_of(key, &from)?, row)));
-        Ok(self.span)
+    }
+
+    /// The first span at or after a key that the overlay changes.
+    fn changed_from(&self, from: &SpanKey) -> Option<u32> {
+        let first = |changes: &&[Posting]| {
+            let at = changes.partition_point(|change| change.key < *from);
+            span_of(&changes.get(at)?.key, from)
+        };
+        self.changes.iter().filter_map(first).min()
+    }
+
+    /// What the overlay changes in one span, the oldest change first.
+    fn changes_of(&self, key: &SpanKey) -> Vec<(u16, bool)> {
+        let of_span = |changes: &&'t [Posting]| {
+            let from = changes.partition_point(|change| change.key < *key);
+            let rest = changes.get(from..).unwrap_or_default();
+            let same = rest.iter().take_while(|change| change.key == *key);
+            same.map(|change| (change.place, change.posted))
+                .collect::<Vec<_>>()
+        };
+        self.changes.iter().flat_map(of_span).collect()
     }
 }
 

@@ -19,8 +19,8 @@ const PACKING_NONE: [u8; 2] = [0, 0];
 const PACKING_ZSTD: [u8; 2] = [0, 1];
 
 const HEADER_BYTES: usize = 6;
-const NONCE_BYTES: usize = 12;
-const TAG_BYTES: usize = 16;
+pub(crate) const NONCE_BYTES: usize = 12;
+pub(crate) const TAG_BYTES: usize = 16;
 /// Bytes that a seal adds to what it holds.
 #[cfg(test)]
 pub(crate) const SEAL_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
@@ -107,13 +107,40 @@ impl Seal {
             out.extend_from_slice(content);
             let associated = place.associated(&header);
             let (_, secret) = out.split_at_mut(front);
-            let tag = self
-                .cipher
-                .encrypt_inout_detached(&Nonce::from(nonce), &associated, secret.into())
-                .map_err(|e| StoreError::Invalid(format!("a value is too long to seal: {e}")))?;
+            let tag = self.lock(&associated, nonce, secret)?;
             out.extend_from_slice(&tag);
             Ok(out)
         })
+    }
+
+    /// Encrypts `content` in place, bound to what is beside it in clear; answers the tag.
+    pub(crate) fn lock(
+        &self,
+        associated: &[u8],
+        nonce: [u8; NONCE_BYTES],
+        content: &mut [u8],
+    ) -> Result<[u8; TAG_BYTES], StoreError> {
+        self.cipher
+            .encrypt_inout_detached(&Nonce::from(nonce), associated, content.into())
+            .map(Into::into)
+            .map_err(|e| StoreError::Invalid(format!("a value is too long to seal: {e}")))
+    }
+
+    /// Decrypts in place what [`Self::lock`] encrypted; `None` when anything was changed.
+    pub(crate) fn unlock(
+        &self,
+        associated: &[u8],
+        nonce: [u8; NONCE_BYTES],
+        (content, tag): (&mut [u8], [u8; TAG_BYTES]),
+    ) -> Option<()> {
+        self.cipher
+            .decrypt_inout_detached(
+                &Nonce::from(nonce),
+                associated,
+                content.into(),
+                &Tag::from(tag),
+            )
+            .ok()
     }
 
     /// Opens and checks a sealed value.
@@ -137,14 +164,7 @@ impl Seal {
             return None;
         }
         let mut content = secret.to_vec();
-        self.cipher
-            .decrypt_inout_detached(
-                &Nonce::from(*nonce),
-                &place.associated(header),
-                content.as_mut_slice().into(),
-                &Tag::from(*tag),
-            )
-            .ok()?;
+        self.unlock(&place.associated(header), *nonce, (&mut content, *tag))?;
         Some(Opened {
             content,
             packing: [packing_high, packing_low],

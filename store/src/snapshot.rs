@@ -1,14 +1,14 @@
 //! Reading. A [`View`] looks through any transaction: a snapshot's, or the writer's own.
 
-use crate::catalog::{self, Database};
+use crate::catalog::{self, Tree};
 use crate::codec::{self, HeadRow};
-use crate::env::{Engine, Pass};
+use crate::env::{Engine, Reading};
+use crate::overlay::{Layer, Layers, Range};
 use crate::seal::Place;
 use crate::{
     AuditEntry, Change, Head, HistoryItem, Postings, ResourceKey, Rid, Row, Seq, StoreError,
     StoredVersion, Table, Term, VersionId,
 };
-use heed::{RoTxn, WithoutTls};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -16,36 +16,39 @@ use std::sync::Arc;
 /// pages are kept for it, the map cannot grow under it, and a thread that holds one and waits for
 /// a commit may wait for itself.
 pub struct Snapshot {
-    transaction: RoTxn<'static, WithoutTls>,
-    pass: Pass,
+    reading: Reading,
 }
 
 impl Snapshot {
     pub(crate) fn begin(engine: &Arc<Engine>) -> Result<Self, StoreError> {
-        let (transaction, pass) = engine.read()?;
-        Ok(Self { transaction, pass })
+        let reading = engine.read()?;
+        Ok(Self { reading })
     }
 
     pub fn view(&self) -> View<'_> {
-        View::new(&self.transaction, &self.pass.0)
+        self.reading.view(&self.reading.layers)
+    }
+}
+
+impl Reading {
+    /// What the transaction shows below these layers.
+    pub(crate) fn view<'t>(&'t self, layers: &'t Layers) -> View<'t> {
+        let engine = &*self.pass.0;
+        View {
+            layer: Layer::new(&self.transaction, &engine.databases, &layers.runs),
+            engine,
+        }
     }
 }
 
 /// The reading vocabulary. Absence is `Option`; errors are faults of disk or seal.
 #[derive(Clone, Copy)]
 pub struct View<'t> {
-    transaction: &'t RoTxn<'t>,
+    layer: Layer<'t>,
     engine: &'t Engine,
 }
 
 impl<'t> View<'t> {
-    pub(crate) fn new(transaction: &'t RoTxn<'t, WithoutTls>, engine: &'t Engine) -> Self {
-        Self {
-            transaction,
-            engine,
-        }
-    }
-
     /// The head by (type, id); `None` when that key was never written.
     pub fn head(&self, key: &ResourceKey) -> Result<Option<Head>, StoreError> {
         let row = self.head_row_of_key(&self.engine.blinder.key(key))?;
@@ -58,11 +61,10 @@ impl<'t> View<'t> {
 
     /// Heads of all resources with a rid above `after`, ascending, at most `limit`.
     pub fn scan_heads(&self, after: Option<Rid>, limit: usize) -> Result<Vec<Head>, StoreError> {
-        let rows = self.numbered(self.engine.databases.heads, after.map_or(0, |rid| rid.0));
-        rows?
-            .take(limit)
+        let rows = self.numbered(Tree::Heads, after.map_or(0, |rid| rid.0))?;
+        rows.take(limit)
             .map(|entry| {
-                let (key, sealed) = entry.map_err(|e| StoreError::disk(catalog::HEADS, &e))?;
+                let (key, sealed) = entry?;
                 self.open_head(key, sealed).map(|row| row.head)
             })
             .collect()
@@ -74,7 +76,7 @@ impl<'t> View<'t> {
         version: VersionId,
     ) -> Result<Option<StoredVersion>, StoreError> {
         let key = codec::version_key(rid, version);
-        let found = self.get(self.engine.databases.versions, catalog::VERSIONS, &key)?;
+        let found = self.get(Tree::Versions, &key)?;
         found
             .map(|sealed| self.open_version(&key, sealed, true))
             .transpose()
@@ -89,19 +91,10 @@ impl<'t> View<'t> {
     ) -> Result<Vec<HistoryItem>, StoreError> {
         let start = codec::version_key(rid, VersionId(0));
         let end = codec::version_key(rid, before.unwrap_or(VersionId(u64::MAX)));
-        let range = (
-            Bound::Included(start.as_slice()),
-            Bound::Excluded(end.as_slice()),
-        );
-        let fault = |e: heed::Error| StoreError::disk(catalog::VERSIONS, &e);
-        self.engine
-            .databases
-            .versions
-            .rev_range(self.transaction, &range)
-            .map_err(fault)?
-            .take(limit)
+        let rows = self.layer.rev_range(Tree::Versions, &start, Some(&end))?;
+        rows.take(limit)
             .map(|entry| {
-                let (key, sealed) = entry.map_err(fault)?;
+                let (key, sealed) = entry?;
                 let version = self.open_version(key, sealed, false)?;
                 Ok((version.version, version.seq))
             })
@@ -111,33 +104,26 @@ impl<'t> View<'t> {
     /// Encoded search values of the head; `None` when deleted or unknown.
     pub fn values(&self, rid: Rid) -> Result<Option<Vec<u8>>, StoreError> {
         let key = codec::number_key(rid.0);
-        self.body(self.engine.databases.values, catalog::VALUES, &key)
+        self.body(Tree::Values, &key)
     }
 
     /// Resources that posted the term, ascending.
     pub fn postings(&self, term: &Term) -> Result<Postings<'t>, StoreError> {
         let term = self.engine.blinder.term(term);
-        Ok(Postings::new(
-            self.transaction,
-            self.engine.databases.postings,
-            term,
-        ))
+        Ok(Postings::new(self.layer, term))
     }
 
     /// Seq of the newest change; `Seq(0)` before the first.
     pub fn last_seq(&self) -> Result<Seq, StoreError> {
-        Ok(Seq(self.last_number(
-            self.engine.databases.changes,
-            catalog::CHANGES,
-        )?))
+        Ok(Seq(self.last_number(Tree::Changes)?))
     }
 
     /// Changes after `after`, ascending, at most `limit`.
     pub fn changes(&self, after: Seq, limit: usize) -> Result<Vec<Change>, StoreError> {
-        let rows = self.numbered(self.engine.databases.changes, after.0)?;
+        let rows = self.numbered(Tree::Changes, after.0)?;
         rows.take(limit)
             .map(|entry| {
-                let (key, sealed) = entry.map_err(|e| StoreError::disk(catalog::CHANGES, &e))?;
+                let (key, sealed) = entry?;
                 let place = Place {
                     database: catalog::CHANGES,
                     key,
@@ -151,11 +137,7 @@ impl<'t> View<'t> {
     }
 
     pub fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.body(
-            self.engine.databases.rows,
-            catalog::ROWS,
-            &row_key(self.engine, table, key),
-        )
+        self.body(Tree::Rows, &row_key(self.engine, table, key))
     }
 
     /// Rows whose key starts with `prefix` and is greater than `after` (if given), ascending, at most `limit`.
@@ -173,17 +155,9 @@ impl<'t> View<'t> {
         let start = after
             .as_deref()
             .map_or(Bound::Included(prefix.as_slice()), Bound::Excluded);
-        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
         let mut found = Vec::new();
-        let range = (start, Bound::<&[u8]>::Unbounded);
-        let rows = self
-            .engine
-            .databases
-            .rows
-            .range(self.transaction, &range)
-            .map_err(fault)?;
-        for entry in rows.take(limit) {
-            let (key, sealed) = entry.map_err(fault)?;
+        for entry in self.layer.range(Tree::Rows, start)?.take(limit) {
+            let (key, sealed) = entry?;
             if !key.starts_with(&prefix) {
                 break;
             }
@@ -194,14 +168,10 @@ impl<'t> View<'t> {
 
     /// The last row whose key starts with `prefix`.
     pub fn last_row(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, StoreError> {
-        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
         let prefix = row_key(self.engine, table, prefix);
-        let rows = self.engine.databases.rows;
-        let last = rows
-            .rev_prefix_iter(self.transaction, &prefix)
-            .map_err(fault)?
-            .next();
-        let last = last.transpose().map_err(fault)?;
+        let end = after_prefix(&prefix);
+        let mut rows = self.layer.rev_range(Tree::Rows, &prefix, end.as_deref())?;
+        let last = rows.next().transpose()?;
         last.map(|(key, sealed)| self.open_row(key, sealed))
             .transpose()
     }
@@ -213,21 +183,24 @@ impl<'t> View<'t> {
         prefix: &[u8],
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
         let prefix = row_key(self.engine, table, prefix);
-        let rows = self.engine.databases.rows;
-        let rows = rows.prefix_iter(self.transaction, &prefix).map_err(fault)?;
-        rows.take(limit)
-            .try_fold(0, |count, row| row.map(|_| count + 1))
-            .map_err(fault)
+        let rows = self.layer.range(Tree::Rows, Bound::Included(&prefix))?;
+        let mut count = 0;
+        for entry in rows.take(limit) {
+            if !entry?.0.starts_with(&prefix) {
+                break;
+            }
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// Audit entries after `after`, ascending, at most `limit`; 0 starts at the first.
     pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let rows = self.numbered(self.engine.databases.audit, after)?;
+        let rows = self.numbered(Tree::Audit, after)?;
         rows.take(limit)
             .map(|entry| {
-                let (key, sealed) = entry.map_err(|e| StoreError::disk(catalog::AUDIT, &e))?;
+                let (key, sealed) = entry?;
                 self.open_audit(key, sealed)
             })
             .collect()
@@ -240,18 +213,11 @@ impl<'t> View<'t> {
         after: &[u8],
         limit: usize,
     ) -> Result<Option<TriedRows>, StoreError> {
-        let fault = |e: heed::Error| StoreError::disk(catalog::ROWS, &e);
-        let range = (Bound::Excluded(after), Bound::<&[u8]>::Unbounded);
-        let rows = self
-            .engine
-            .databases
-            .rows
-            .range(self.transaction, &range)
-            .map_err(fault)?;
+        let rows = self.layer.range(Tree::Rows, Bound::Excluded(after))?;
         let mut last = Vec::new();
         let mut opened = Vec::new();
         for entry in rows.take(limit) {
-            let (key, sealed) = entry.map_err(fault)?;
+            let (key, sealed) = entry?;
             opened.push(self.open_row(key, sealed));
             last = key.to_vec();
         }
@@ -259,22 +225,19 @@ impl<'t> View<'t> {
     }
 
     pub(crate) fn last_audit_number(&self) -> Result<u64, StoreError> {
-        self.last_number(self.engine.databases.audit, catalog::AUDIT)
+        self.last_number(Tree::Audit)
     }
 
     /// The newest resource's number; `Rid(0)` before the first.
     pub fn last_rid(&self) -> Result<Rid, StoreError> {
-        Ok(Rid(self.last_number(
-            self.engine.databases.heads,
-            catalog::HEADS,
-        )?))
+        Ok(Rid(self.last_number(Tree::Heads)?))
     }
 
     pub(crate) fn head_row_of_key(
         &self,
         blinded: &[u8; 16],
     ) -> Result<Option<HeadRow>, StoreError> {
-        let Some(found) = self.get(self.engine.databases.keys, catalog::KEYS, blinded)? else {
+        let Some(found) = self.get(Tree::Keys, blinded)? else {
             return Ok(None);
         };
         let rid = codec::number_of_key(found).map(Rid);
@@ -292,7 +255,7 @@ impl<'t> View<'t> {
 
     pub(crate) fn head_row(&self, rid: Rid) -> Result<Option<HeadRow>, StoreError> {
         let key = codec::number_key(rid.0);
-        let found = self.get(self.engine.databases.heads, catalog::HEADS, &key)?;
+        let found = self.get(Tree::Heads, &key)?;
         found.map(|sealed| self.open_head(&key, sealed)).transpose()
     }
 
@@ -356,64 +319,55 @@ impl<'t> View<'t> {
         Ok((given, body.ok_or_else(|| place.damaged())?))
     }
 
-    fn body(
-        &self,
-        database: Database,
-        name: &'static str,
-        key: &[u8],
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(sealed) = self.get(database, name, key)? else {
+    fn body(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(sealed) = self.get(tree, key)? else {
             return Ok(None);
         };
         let place = Place {
-            database: name,
+            database: tree.name(),
             key,
         };
         let body = self.engine.seal.open(place, sealed)?.into_body(0);
         body.ok_or_else(|| place.damaged()).map(Some)
     }
 
-    fn get(
-        &self,
-        database: Database,
-        name: &'static str,
-        key: &[u8],
-    ) -> Result<Option<&'t [u8]>, StoreError> {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<&'t [u8]>, StoreError> {
         // LMDB knows neither empty keys nor keys above its limit: nothing is there.
         if key.is_empty() || key.len() > ROW_KEY_BYTES_MAX + 1 {
             return Ok(None);
         }
-        database
-            .get(self.transaction, key)
-            .map_err(|e| StoreError::disk(name, &e))
+        self.layer.get(tree, key)
     }
 
-    /// The entries of a database keyed by number, above `after`.
-    fn numbered(
-        &self,
-        database: Database,
-        after: u64,
-    ) -> Result<heed::RoRange<'t, heed::types::Bytes, heed::types::Bytes>, StoreError> {
+    /// The entries of a tree keyed by number, above `after`.
+    fn numbered(&self, tree: Tree, after: u64) -> Result<Range<'t>, StoreError> {
         let after = codec::number_key(after);
-        let range = (Bound::Excluded(after.as_slice()), Bound::<&[u8]>::Unbounded);
-        database
-            .range(self.transaction, &range)
-            .map_err(|e| StoreError::disk("reading", &e))
+        self.layer.range(tree, Bound::Excluded(&after))
     }
 
-    fn last_number(&self, database: Database, name: &'static str) -> Result<u64, StoreError> {
-        let last = database
-            .last(self.transaction)
-            .map_err(|e| StoreError::disk(name, &e))?;
+    fn last_number(&self, tree: Tree) -> Result<u64, StoreError> {
+        let last = self.layer.rev_range(tree, &[0], None)?.next().transpose()?;
         let Some((key, _)) = last else { return Ok(0) };
         codec::number_of_key(key).ok_or_else(|| {
             Place {
-                database: name,
+                database: tree.name(),
                 key,
             }
             .damaged()
         })
     }
+}
+
+/// The first key behind all that start with `prefix`; `None` when there is none.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
 }
 
 /// A raw key, and what became of opening each of the rows up to it.

@@ -1,5 +1,5 @@
-//! The door to the one writer thread, which wakes for a submitted plan and for closing. Plans wait
-//! in a bounded queue; `group` takes all that wait, commits once with one sync, then answers them.
+//! The door to the one writer thread, which wakes for a submitted plan, for folding and for closing.
+//! Plans wait in a bounded queue; `group` takes all that wait, syncs the log once, then answers them.
 
 use crate::env::Engine;
 use crate::group::{Job, Outcome, Planned, Writer};
@@ -44,6 +44,8 @@ pub struct Store {
 /// A group that gathers waits in steps of this, as long as each brings somebody.
 const GATHER_STEP: Duration = Duration::from_micros(400);
 const GATHER_STEPS: usize = 8;
+/// How often the writer looks after the log while nobody writes.
+const TICK: Duration = Duration::from_millis(250);
 
 type Listener = Arc<dyn Fn(Seq) + Send + Sync>;
 
@@ -58,7 +60,21 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
+    /// Those who wait for a fold, each on a thread of its own.
+    folds: Vec<FoldAnswer>,
     closing: bool,
+}
+
+pub(crate) type FoldAnswer = mpsc::SyncSender<Result<(), StoreError>>;
+
+/// Why the writer thread wakes.
+pub(crate) enum Wake {
+    Job(Box<dyn Job>),
+    Fold(FoldAnswer),
+    /// Nothing came for one tick.
+    Quiet,
+    /// The store closes and nothing waits.
+    Closed,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -75,20 +91,31 @@ impl Shared {
         }
     }
 
-    /// The next plan; waits for one, or answers `None` when the store closes and none is left.
-    pub(crate) fn wait_for_job(&self) -> Option<Box<dyn Job>> {
+    /// Waits for something to do; with `ticking` for one tick at most.
+    pub(crate) fn wait(&self, ticking: bool) -> Wake {
         let mut queue = locked(&self.queue);
         loop {
             if let Some(job) = queue.jobs.pop_front() {
-                return Some(job);
+                return Wake::Job(job);
+            }
+            if let Some(answer) = queue.folds.pop() {
+                return Wake::Fold(answer);
             }
             if queue.closing {
-                return None;
+                return Wake::Closed;
             }
-            queue = self
-                .arrived
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            if ticking {
+                let waited = self.arrived.wait_timeout(queue, TICK);
+                let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                queue = after;
+                let idle = queue.jobs.is_empty() && queue.folds.is_empty() && !queue.closing;
+                if timeout.timed_out() && idle {
+                    return Wake::Quiet;
+                }
+            } else {
+                let waited = self.arrived.wait(queue);
+                queue = waited.unwrap_or_else(PoisonError::into_inner);
+            }
         }
     }
 
@@ -138,6 +165,7 @@ impl Shared {
         let mut queue = locked(&self.queue);
         queue.closing = true;
         let jobs = std::mem::take(&mut queue.jobs);
+        queue.folds.clear();
         drop(queue);
         for job in jobs {
             job.answer(Err(StoreError::Closed));
@@ -261,6 +289,25 @@ impl Store {
         answered
             .recv()
             .unwrap_or(Err(CommitError::Store(StoreError::Closed)))
+    }
+
+    /// Folds the log into the data file now and waits for it, so that the file holds everything
+    /// committed so far. The store does so by itself when there is enough to fold or time for it.
+    /// Never call it while holding a [`Snapshot`], nor from a plan or an answer.
+    pub fn fold(&self) -> Result<(), StoreError> {
+        if self.running.on_writer_thread() {
+            let why = "fold was called on the writer thread, which would wait for itself";
+            return Err(StoreError::Invalid(why.to_owned()));
+        }
+        let (answer, answered) = mpsc::sync_channel(1);
+        let mut queue = locked(&self.running.shared.queue);
+        if queue.closing {
+            return Err(StoreError::Closed);
+        }
+        queue.folds.push(answer);
+        drop(queue);
+        self.running.shared.arrived.notify_one();
+        answered.recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Calls `listener` on the writer thread after every commit that wrote versions, with the last seq.

@@ -1,5 +1,5 @@
-//! Random histories written to a store and to plain maps, with restarts in between: both must
-//! answer alike.
+//! Random histories written to a store and to plain maps, with folds, restarts and crashes in
+//! between and snapshots held across them: both must answer alike.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +11,9 @@ mod support;
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use store::{NewVersion, Rid, RowWrite, Seq, Store, StoreError, Table, Term, VersionId, WriteSet};
+use store::{
+    NewVersion, Rid, RowWrite, Seq, Snapshot, Store, StoreError, Table, Term, VersionId, WriteSet,
+};
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -20,7 +22,13 @@ enum Step {
     Write(Vec<(u8, Kind, Vec<u8>)>),
     Row(Table, Vec<u8>, Option<Vec<u8>>),
     Audit(Vec<u8>),
+    /// The log goes into the data file.
+    Fold,
+    /// A snapshot is taken, and must show this moment whatever comes later.
+    Hold,
     Restart,
+    /// What lies on the disk is opened, nothing having been closed.
+    Crash,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +75,10 @@ fn step() -> impl Strategy<Value = Step> {
         8 => proptest::collection::vec(write, 1..6).prop_map(Step::Write),
         3 => (table, row_key, row).prop_map(|(table, key, value)| Step::Row(table, key, value)),
         1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Step::Audit),
+        2 => Just(Step::Fold),
+        2 => Just(Step::Hold),
         1 => Just(Step::Restart),
+        1 => Just(Step::Crash),
     ]
 }
 
@@ -176,13 +187,12 @@ fn play(store: &Store, model: &mut Model, step: &Step) {
                 ..WriteSet::default()
             }
         }
-        Step::Restart => return,
+        Step::Fold | Step::Hold | Step::Restart | Step::Crash => return,
     };
     support::write(store, set);
 }
 
-fn compare(store: &Store, model: &Model) {
-    let snapshot = store.snapshot().unwrap();
+fn compare(snapshot: &Snapshot, model: &Model) {
     let view = snapshot.view();
     for (resource, expected) in &model.resources {
         let head = view.head(&support::key(&name(*resource))).unwrap().unwrap();
@@ -223,6 +233,7 @@ fn compare(store: &Store, model: &Model) {
             .collect();
         let mut postings = view.postings(&term(number)).unwrap();
         assert_eq!(postings.count(), u64::try_from(wanted.len()).unwrap());
+        assert_eq!(postings.count_exactly().unwrap(), postings.count());
         let mut found = BTreeSet::new();
         while let Some(rid) = postings.next().unwrap() {
             found.insert(rid.0);
@@ -282,18 +293,40 @@ proptest! {
     })]
 
     #[test]
-    fn store_answers_as_the_model_does(steps in proptest::collection::vec(step(), 1..30)) {
+    fn store_answers_as_the_model_does(steps in proptest::collection::vec(step(), 1..40)) {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = support::open(folder.path());
+        let mut place = folder.path().join("0");
+        let mut store = support::open(&place);
         let mut model = Model::default();
-        for step in &steps {
-            if matches!(step, Step::Restart) {
-                store.close();
-                store = support::open(folder.path());
+        let mut held: Vec<(Snapshot, Model)> = Vec::new();
+        for (number, step) in steps.iter().enumerate() {
+            match step {
+                Step::Fold => store.fold().unwrap(),
+                Step::Hold => held.push((store.snapshot().unwrap(), model.clone())),
+                Step::Restart | Step::Crash => {
+                    for (snapshot, model) in held.drain(..) {
+                        compare(&snapshot, &model);
+                    }
+                    if matches!(step, Step::Crash) {
+                        let image = folder.path().join((number + 1).to_string());
+                        support::copy(&place, &image);
+                        place = image;
+                    }
+                    store.close();
+                    store = support::open(&place);
+                }
+                _ => {}
             }
             play(&store, &mut model, step);
         }
-        compare(&store, &model);
+        for (snapshot, model) in &held {
+            compare(snapshot, model);
+        }
+        let snapshot = store.snapshot().unwrap();
+        compare(&snapshot, &model);
+        store.fold().unwrap();
+        compare(&snapshot, &model);
+        compare(&store.snapshot().unwrap(), &model);
         let report = store.verify(None).unwrap();
         prop_assert_eq!(report.findings, vec![]);
         prop_assert_eq!(report.changes, u64::try_from(model.changes.len()).unwrap());

@@ -1,4 +1,4 @@
-//! Copies of the data file taken at any moment are what a crash leaves: each must open, hold every
+//! Copies of data file and log taken at any moment are what a crash leaves: each must open, hold every
 //! acknowledged write from before the copy, and nothing half.
 #![allow(
     clippy::unwrap_used,
@@ -49,8 +49,6 @@ fn check_image(image: &Path, acknowledged: u64) {
     );
 }
 
-/// Copies pages in the order a crash could have kept them: the meta pages first, as they were when
-/// the copy began, then the rest.
 #[test]
 fn an_image_between_commits_holds_all_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,24 +59,37 @@ fn an_image_between_commits_holds_all_that_was_acknowledged() {
             support::write(&store, pair(written));
             written += 1;
         }
+        if image % 4 == 2 {
+            store.fold().unwrap();
+        }
         let copy = folder.path().join(format!("image{image}"));
-        fs::create_dir(&copy).unwrap();
-        fs::copy(folder.path().join("live/data.mdb"), copy.join("data.mdb")).unwrap();
+        support::copy(&folder.path().join("live"), &copy);
         check_image(&copy, written);
     }
 }
 
-/// While a writer is at work, a copy read front to back holds the older meta page and, behind it,
-/// pages that a later commit may have reused, so only the copy of one moment is an image: the test
-/// holds a snapshot, which keeps the pages of its moment from reuse.
+/// Ends a thread when the test is over, however it ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// While a writer is at work the log ends in a group that may be half copied. A snapshot keeps the
+/// pages of the data file that the copy begins with from being used again.
 #[test]
 fn an_image_taken_while_writing_opens_and_agrees() {
     let folder = tempfile::tempdir().unwrap();
-    let store = support::open(&folder.path().join("live"));
-    let (acknowledged, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let live = folder.path().join("live");
+    let store = support::open(&live);
+    support::write(&store, pair(0));
+    let (acknowledged, stop) = (AtomicU64::new(1), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 0.. {
+            // Fewer than would begin a third fold.
+            for number in 1..3000 {
                 if stop.load(Ordering::SeqCst) {
                     break;
                 }
@@ -86,37 +97,116 @@ fn an_image_taken_while_writing_opens_and_agrees() {
                 acknowledged.store(number + 1, Ordering::SeqCst);
             }
         });
+        let _stop = Stop(&stop);
         for image in 0..6 {
             std::thread::sleep(std::time::Duration::from_millis(20));
             let before = acknowledged.load(Ordering::SeqCst);
             let _snapshot = store.snapshot().unwrap();
             let copy = folder.path().join(format!("image{image}"));
-            fs::create_dir(&copy).unwrap();
-            fs::copy(folder.path().join("live/data.mdb"), copy.join("data.mdb")).unwrap();
+            support::copy(&live, &copy);
             check_image(&copy, before);
         }
-        stop.store(true, Ordering::SeqCst);
     });
-    assert!(acknowledged.into_inner() > 0);
+    assert!(acknowledged.into_inner() > 1);
 }
 
-/// A commit whose meta page was torn or never written leaves the state before it.
+/// A fold whose meta page was torn or never written leaves the state before it, and the log.
 #[test]
-fn a_commit_without_its_meta_page_did_not_happen() {
+fn a_fold_without_its_meta_page_did_not_happen() {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live");
     let store = support::open(&live);
     for number in 0..5 {
         support::write(&store, pair(number));
     }
-    let before = fs::read(live.join("data.mdb")).unwrap();
+    store.fold().unwrap();
     support::write(&store, pair(5));
-    let mut after = fs::read(live.join("data.mdb")).unwrap();
-    after[..8192].copy_from_slice(&before[..8192]);
-    let copy = folder.path().join("image");
-    fs::create_dir(&copy).unwrap();
-    fs::write(copy.join("data.mdb"), after).unwrap();
-    let image = support::open(&copy);
-    assert_eq!(image.verify(None).unwrap().findings, vec![]);
-    assert_eq!(image.stats().unwrap().audit_entries, 5);
+    let before = fs::read(live.join("data.mdb")).unwrap();
+    store.fold().unwrap();
+    let after = fs::read(live.join("data.mdb")).unwrap();
+    for meta_pages in [0..4096, 4096..8192, 0..8192] {
+        let mut torn = after.clone();
+        torn[meta_pages.clone()].copy_from_slice(&before[meta_pages.clone()]);
+        let image = folder
+            .path()
+            .join(format!("image{}", meta_pages.start + meta_pages.end));
+        support::copy(&live, &image);
+        fs::write(image.join("data.mdb"), torn).unwrap();
+        check_image(&image, 6);
+    }
+}
+
+/// The last group of a log, written in whatever order a disk writes its sectors and cut off at
+/// whatever moment, is there as a whole or not at all; what was before it is there.
+#[test]
+fn a_torn_end_of_the_log_is_no_group_and_costs_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    let store = support::open(&live);
+    for number in 0..3 {
+        support::write(&store, pair(number));
+    }
+    store.fold().unwrap();
+    support::write(&store, pair(3));
+    let image = folder.path().join("image");
+    support::copy(&live, &image);
+    support::write(&store, pair(4));
+    let name = ["log.0", "log.1"]
+        .into_iter()
+        .find(|name| fs::read(image.join(name)).unwrap() != fs::read(live.join(name)).unwrap());
+    let name = name.unwrap();
+    let before = fs::read(image.join(name)).unwrap();
+    let after = fs::read(live.join(name)).unwrap();
+    let changed: Vec<usize> = (0..after.len() / 512)
+        .map(|sector| sector * 512)
+        .filter(|at| after[*at..*at + 512] != before[*at..*at + 512])
+        .collect();
+    assert!(changed.len() >= 2, "{changed:?}");
+    let subsets = 0..1_usize << changed.len().min(4);
+    for (number, subset) in subsets.enumerate() {
+        let mut torn = before.clone();
+        // The last of the lowest four bits stands for all sectors from the fourth on.
+        for (at, sector) in changed.iter().enumerate() {
+            if subset >> at.min(3) & 1 == 1 {
+                torn[*sector..*sector + 512].copy_from_slice(&after[*sector..*sector + 512]);
+            }
+        }
+        let whole = torn == after;
+        let case = folder.path().join(format!("case{number}"));
+        support::copy(&image, &case);
+        fs::write(case.join(name), torn).unwrap();
+        let opened = support::open(&case);
+        let entries = opened.stats().unwrap().audit_entries;
+        assert_eq!(entries, if whole { 5 } else { 4 }, "{subset:b}");
+        drop(opened);
+        check_image(&case, entries);
+    }
+}
+
+/// Halves are written over and over: what an earlier round left behind the end is no group.
+#[test]
+fn what_an_earlier_round_left_in_the_log_is_not_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    let store = support::open(&live);
+    let mut written = 0;
+    for round in 0..5 {
+        for _ in 0..6 - round {
+            support::write(&store, pair(written));
+            written += 1;
+        }
+        let image = folder.path().join(format!("image{round}"));
+        support::copy(&live, &image);
+        check_image(&image, written);
+        store.fold().unwrap();
+        let image = folder.path().join(format!("folded{round}"));
+        support::copy(&live, &image);
+        check_image(&image, written);
+    }
+    store.close();
+    // Closed, the data file stands for itself.
+    let image = folder.path().join("alone");
+    fs::create_dir(&image).unwrap();
+    fs::copy(live.join("data.mdb"), image.join("data.mdb")).unwrap();
+    check_image(&image, written);
 }

@@ -102,3 +102,56 @@ fn a_full_disk_answers_full_reads_go_on_and_writing_resumes() {
     assert_eq!(store.stats().unwrap().resources, 3);
     store.close();
 }
+
+/// Takes all room that is left.
+fn fill(path: &Path) {
+    use std::io::Write;
+    let mut file = fs::File::create(path).unwrap();
+    for size in [1 << 20, 4096] {
+        while file.write_all(&vec![1; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_folded_is_read_and_folded_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mounted) = Mounted::at(folder.path()) else {
+        println!("skipped: no file system can be mounted here");
+        return;
+    };
+    let place = mounted.0.join("store");
+    let store = support::open(&place);
+    for number in 0..60 {
+        write(&store, &format!("n{number}"), &noise(2000)).unwrap();
+    }
+    let filler = mounted.0.join("filler");
+    fill(&filler);
+    assert!(matches!(store.fold(), Err(StoreError::Full)));
+    assert!(matches!(write(&store, "more", "{}"), Err(StoreError::Full)));
+    let all_are_there = |store: &Store| {
+        let snapshot = store.snapshot().unwrap();
+        for number in 0..60 {
+            let key = support::key(&format!("n{number}"));
+            let head = snapshot.view().head(&key).unwrap().unwrap();
+            assert!(
+                snapshot
+                    .view()
+                    .version(head.rid, head.version)
+                    .unwrap()
+                    .is_some()
+            );
+        }
+    };
+    all_are_there(&store);
+    // Closing cannot fold either; the next start reads the log.
+    store.close();
+    let store = support::open(&place);
+    all_are_there(&store);
+    assert!(matches!(write(&store, "more", "{}"), Err(StoreError::Full)));
+    fs::remove_file(filler).unwrap();
+    write(&store, "more", "{}").unwrap();
+    store.fold().unwrap();
+    assert_eq!(store.verify(None).unwrap().findings, vec![]);
+    assert_eq!(store.stats().unwrap().resources, 61);
+    store.close();
+}

@@ -118,6 +118,10 @@ fn a_cut_file_is_refused_unchanged_or_whole_all_the_same() {
     let mut refused = 0;
     let lengths = (8192..good.len()).step_by(2048).chain([good.len() - 1]);
     for length in lengths {
+        // A log that went on would put back what the case before wrote.
+        for name in ["log.0", "log.1"] {
+            fs::remove_file(folder.path().join(name)).unwrap_or_default();
+        }
         fs::write(&file, &good[..length]).unwrap();
         match support::try_open(folder.path()) {
             Ok(store) => {
@@ -152,16 +156,135 @@ fn a_cut_file_is_refused_unchanged_or_whole_all_the_same() {
 fn a_newer_format_and_another_lmdb_store_are_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let mut newer = made(folder.path());
-    let letters = b"WAYSIDE\0\0\0\0\x01";
+    let letters = b"WAYSIDE\0\0\0\0\x02";
     let places: Vec<usize> = (0..newer.len() - 12)
         .filter(|at| &newer[*at..*at + 12] == letters)
         .collect();
     assert!(!places.is_empty());
     for at in places {
-        newer[at + 11] = 2;
+        newer[at + 11] = 9;
     }
     fs::write(folder.path().join("data.mdb"), newer).unwrap();
-    check(folder.path(), "E-STORE-8: the store has format 2");
+    check(folder.path(), "E-STORE-8: the store has format 9");
+}
+
+/// A store that was not closed: 20 pairs folded, 5 groups in the log alone.
+fn crashed(folder: &Path, image: &Path) {
+    let store = support::open(folder);
+    let write = |number: u32| {
+        let new = support::version(&format!("p{number}"), 1, "{}");
+        support::write(&store, support::set_of(vec![new]));
+    };
+    (0..20).for_each(write);
+    store.fold().unwrap();
+    (20..25).for_each(write);
+    support::copy(folder, image);
+}
+
+/// Where a log has its groups: the blocks that start with the letters of one.
+fn groups(log: &[u8]) -> Vec<usize> {
+    let blocks = (4096..log.len()).step_by(4096);
+    blocks
+        .filter(|at| log[*at..].starts_with(b"WAYG"))
+        .collect()
+}
+
+type Change = fn(&Path, &Path);
+
+#[test]
+fn a_log_that_lost_acknowledged_writes_or_is_another_ones_is_refused_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, image) = (folder.path().join("live"), folder.path().join("image"));
+    crashed(&live, &image);
+    let other = folder.path().join("other");
+    crashed(&folder.path().join("other-live"), &other);
+    fn flip(path: &Path, at: usize) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 0x08;
+        fs::write(path, bytes).unwrap();
+    }
+    // The groups beyond the data file are in the second half, for the fold freed the first.
+    let cases: [(&str, Change); 9] = [
+        ("no log", |at, _| {
+            fs::remove_file(at.join("log.0")).unwrap();
+            fs::remove_file(at.join("log.1")).unwrap();
+        }),
+        ("no first half", |at, _| {
+            fs::remove_file(at.join("log.0")).unwrap()
+        }),
+        ("no second half", |at, _| {
+            fs::remove_file(at.join("log.1")).unwrap()
+        }),
+        ("halves changed places", |at, _| {
+            fs::rename(at.join("log.0"), at.join("x")).unwrap();
+            fs::rename(at.join("log.1"), at.join("log.0")).unwrap();
+            fs::rename(at.join("x"), at.join("log.1")).unwrap();
+        }),
+        ("another store's log", |at, other| {
+            fs::copy(other.join("log.0"), at.join("log.0")).unwrap();
+            fs::copy(other.join("log.1"), at.join("log.1")).unwrap();
+        }),
+        ("head damaged", |at, _| flip(&at.join("log.1"), 20)),
+        ("emptied", |at, _| fs::write(at.join("log.1"), b"").unwrap()),
+        ("a group damaged before others", |at, _| {
+            let second = groups(&fs::read(at.join("log.1")).unwrap())[1];
+            flip(&at.join("log.1"), second + 60);
+        }),
+        ("a number damaged before others", |at, _| {
+            let first = groups(&fs::read(at.join("log.1")).unwrap())[0];
+            flip(&at.join("log.1"), first + 15);
+        }),
+    ];
+    for (name, change) in cases {
+        let case = folder.path().join(name);
+        support::copy(&image, &case);
+        change(&case, &other);
+        let before = fs::read(case.join("log.1")).ok();
+        check(&case, "E-STORE-8");
+        assert!(
+            fs::read(case.join("log.1")).ok() == before,
+            "{name}: the log changed"
+        );
+    }
+    let found = groups(&fs::read(image.join("log.1")).unwrap()).len();
+    assert_eq!(found, 5);
+    assert_eq!(support::open(&image).stats().unwrap().resources, 25);
+}
+
+/// A data file from a backup beside a log that went on: replayed when nothing between is missing,
+/// else refused.
+#[test]
+fn an_older_data_file_beside_a_newer_log_is_never_half_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    let store = support::open(&live);
+    let mut images = Vec::new();
+    for number in 0..12 {
+        let new = support::version(&format!("p{number}"), 1, "{}");
+        support::write(&store, support::set_of(vec![new]));
+        let image = folder.path().join(format!("image{number}"));
+        support::copy(&live, &image);
+        images.push(image);
+        if number % 3 == 2 {
+            store.fold().unwrap();
+        }
+    }
+    store.close();
+    for (number, image) in images.iter().enumerate() {
+        for name in ["log.0", "log.1"] {
+            fs::copy(live.join(name), image.join(name)).unwrap();
+        }
+        match support::try_open(image) {
+            Ok(store) => assert_eq!(store.stats().unwrap().resources, 12, "{number}"),
+            Err(error) => {
+                assert!(
+                    error.to_string().starts_with("E-STORE-8"),
+                    "{number} {error}"
+                );
+                assert!(number < 9, "{number}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,23 +1,34 @@
-//! The LMDB environment: opening, creating, growing. The one file with unsafe code, because heed
+//! The LMDB environment: opening, creating, reading, growing. The one file with unsafe code, because heed
 //! cannot know that no other process maps the file (the folder is locked) and that no transaction
 //! is open while the map moves (the gate counts them).
 #![allow(unsafe_code)]
 
+mod gate;
+
 use crate::catalog::{self, Databases};
+use crate::codec;
 use crate::datafile::{self, Found};
+#[cfg(test)]
+use crate::fold::FailurePoint;
+use crate::fold::{FOLDED_ROW, LOG_ROW, REACHED_ROW};
 use crate::keyring::{self, Blinder, StoreKeys};
+use crate::log::{self, LogId, Mark, Marks};
+use crate::overlay::{Layers, push};
 use crate::seal::Seal;
 use crate::{Keys, OpenOptions, StoreError};
+use gate::Gate;
 use heed::{Env, EnvOpenOptions, RoTxn, WithoutTls};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Row of `meta`: eight letters and the format version (u32 BE).
-const FORMAT_ROW: &str = "format";
+pub(crate) const FORMAT_ROW: &str = "format";
 const FORMAT_LETTERS: &[u8; 8] = b"WAYSIDE\0";
-const FORMAT_VERSION: u32 = 1;
+/// 2 has a log beside it; 1 had none and is otherwise alike, so it is read and becomes 2.
+const FORMAT_VERSION: u32 = 2;
+const FORMAT_WITHOUT_LOG: u32 = 1;
 
 /// Readers at one time, over all threads; each takes 64 bytes of the lock file.
 const READERS_MAX: u32 = 512;
@@ -29,9 +40,6 @@ const GROWTH_BYTES_MIN: usize = 16 << 20;
 const GROWTH_BYTES_MAX: usize = 16 << 30;
 /// Shorter values never leave their page, whatever its size.
 const VALUE_BYTES_IN_PAGE: usize = 512;
-/// Growing waits for open snapshots this long: 100 times 100 ms.
-const GROWTH_WAITS: u32 = 100;
-const GROWTH_WAIT: Duration = Duration::from_millis(100);
 
 /// Everything that a transaction needs, shared by the writer and all snapshots.
 pub(crate) struct Engine {
@@ -40,7 +48,13 @@ pub(crate) struct Engine {
     pub(crate) seal: Seal,
     pub(crate) blinder: Blinder,
     pub(crate) folder: PathBuf,
+    /// The log that the data file had at the start, if it can go on.
+    pub(crate) log: Option<LogId>,
+    /// Writes of groups up to this one may be in the data file.
+    horizon: AtomicU64,
     gate: Gate,
+    #[cfg(test)]
+    pub(crate) failures: std::sync::Mutex<Vec<FailurePoint>>,
     data_file: File,
     // Last, so that the folder is free only once the environment is closed.
     _lock: File,
@@ -76,34 +90,90 @@ impl Engine {
         if missing_bytes > 0 {
             walk(&env, &databases)?;
         }
+        let marks = read_marks(&env, &databases)?;
+        let replayed = log::replay(folder, &seal, &marks)?;
         extended.keep();
         let data_file = env
             .try_clone_inner_file()
             .map_err(|e| StoreError::disk("opening the data file", &e))?;
         let gate = Gate::default();
-        let folder = folder.clone();
+        let (mut runs, mut last) = (Vec::new(), marks.folded);
+        for run in replayed.groups {
+            push(&mut runs, 0, run);
+            last += 1;
+        }
+        gate.publish(|_| Layers::frozen(runs, last));
         Ok(Self {
             env,
             databases,
             seal,
             blinder,
-            folder,
+            folder: folder.clone(),
+            log: replayed.id,
+            horizon: AtomicU64::new(marks.reached.max(marks.folded)),
             gate,
+            #[cfg(test)]
+            failures: std::sync::Mutex::default(),
             data_file,
             _lock: lock,
         })
     }
 
-    /// A read transaction, counted so that the map does not move under it.
-    pub(crate) fn read(self: &Arc<Self>) -> Result<(RoTxn<'static, WithoutTls>, Pass), StoreError> {
-        self.gate.enter();
-        let pass = Pass(Arc::clone(self));
-        let transaction = self
-            .env
-            .clone()
-            .static_read_txn()
-            .map_err(|e| StoreError::disk("starting a read", &e))?;
-        Ok((transaction, pass))
+    /// A read transaction, counted so that the map does not move under it, and the layers that lie
+    /// above it. The two belong together: the data file may hold less than the layers know, which
+    /// these put right, but never more.
+    pub(crate) fn read(self: &Arc<Self>) -> Result<Reading, StoreError> {
+        loop {
+            let layers = self.gate.enter();
+            let pass = Pass(Arc::clone(self));
+            let transaction = self
+                .env
+                .clone()
+                .static_read_txn()
+                .map_err(|e| StoreError::disk("starting a read", &e))?;
+            // Whoever sees a fold in the transaction sees below that it had begun.
+            fence(Ordering::SeqCst);
+            if self.horizon.load(Ordering::SeqCst) <= layers.last
+                || self.number(&transaction, REACHED_ROW)? <= layers.last
+            {
+                return Ok(Reading {
+                    transaction,
+                    layers,
+                    pass,
+                });
+            }
+            // Layers that know what was folded are published at any moment.
+            drop((transaction, pass));
+            std::thread::yield_now();
+        }
+    }
+
+    /// A number of `meta`; 0 when it is not there.
+    fn number(&self, transaction: &RoTxn<'_>, row: &'static str) -> Result<u64, StoreError> {
+        read_number(&self.databases, transaction, row)
+    }
+
+    /// What lies above the data file now.
+    pub(crate) fn layers(&self) -> Arc<Layers> {
+        self.gate.layers()
+    }
+
+    /// What readers from now on see above the data file.
+    pub(crate) fn publish(&self, change: impl FnOnce(&Layers) -> Layers) {
+        self.gate.publish(change);
+    }
+
+    /// Says, before a transaction commits, up to which group it may hold writes.
+    pub(crate) fn may_reach(&self, number: u64) {
+        self.horizon.store(number, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fails(&self, point: FailurePoint) -> bool {
+        let mut failures = self.failures.lock().unwrap();
+        let at = failures.iter().position(|planned| *planned == point);
+        at.map(|at| failures.remove(at)).is_some()
     }
 
     /// Makes the map larger once every snapshot is gone; the caller holds no transaction.
@@ -147,75 +217,20 @@ impl Engine {
     }
 }
 
+/// A moment of the store: a transaction and what lies above it.
+pub(crate) struct Reading {
+    pub(crate) transaction: RoTxn<'static, WithoutTls>,
+    pub(crate) layers: Arc<Layers>,
+    // After the transaction, which must end before the map may move.
+    pub(crate) pass: Pass,
+}
+
 /// Leave to read; given back when dropped.
 pub(crate) struct Pass(pub(crate) Arc<Engine>);
 
 impl Drop for Pass {
     fn drop(&mut self) {
         self.0.gate.leave();
-    }
-}
-
-/// Counts readers, and keeps them out while the map moves.
-#[derive(Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct GateState {
-    readers: usize,
-    closed: bool,
-}
-
-impl Gate {
-    fn state(&self) -> MutexGuard<'_, GateState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self) {
-        let mut state = self.state();
-        while state.closed {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        state.readers += 1;
-    }
-
-    fn leave(&self) {
-        let mut state = self.state();
-        state.readers = state.readers.saturating_sub(1);
-        if state.readers == 0 {
-            self.changed.notify_all();
-        }
-    }
-
-    /// Keeps new readers out and waits for those inside; `None` when they stay too long.
-    fn close(&self) -> Option<ClosedGate<'_>> {
-        let mut state = self.state();
-        state.closed = true;
-        let closed = ClosedGate(self);
-        for _ in 0..GROWTH_WAITS {
-            if state.readers == 0 {
-                return Some(closed);
-            }
-            let waited = self.changed.wait_timeout(state, GROWTH_WAIT);
-            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(state);
-        None
-    }
-}
-
-struct ClosedGate<'a>(&'a Gate);
-
-impl Drop for ClosedGate<'_> {
-    fn drop(&mut self) {
-        self.0.state().closed = false;
-        self.0.changed.notify_all();
     }
 }
 
@@ -316,10 +331,8 @@ fn create(options: &OpenOptions, keys: &Keys) -> Result<(), StoreError> {
     let mut nonce = [0; 12];
     (options.random)(&mut nonce);
     let wrapped = StoreKeys::generate(options.random).wrap(&keys.key_encryption_key, nonce)?;
-    let mut format = FORMAT_LETTERS.to_vec();
-    format.extend_from_slice(&FORMAT_VERSION.to_be_bytes());
     let rows = [
-        (FORMAT_ROW, format),
+        (FORMAT_ROW, format_row()),
         (
             keyring::KEY_CHECK,
             keyring::key_check(&keys.key_encryption_key).to_vec(),
@@ -358,6 +371,43 @@ fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>, StoreErro
     unsafe { options.open(folder) }.map_err(|e| StoreError::disk("opening the data file", &e))
 }
 
+/// The format that this program writes.
+pub(crate) fn format_row() -> Vec<u8> {
+    [FORMAT_LETTERS.as_slice(), &FORMAT_VERSION.to_be_bytes()].concat()
+}
+
+/// How far the data file has come, and which log belongs to it.
+fn read_marks(env: &Env<WithoutTls>, databases: &Databases) -> Result<Marks, StoreError> {
+    let fault = |e: heed::Error| StoreError::disk(catalog::META, &e);
+    let transaction = env.read_txn().map_err(fault)?;
+    let row = databases.meta.get(&transaction, LOG_ROW.as_bytes());
+    let mark = row.map_err(fault)?.map(|row| {
+        Mark::decode(row).ok_or_else(|| StoreError::Corrupt {
+            database: catalog::META,
+            key: LOG_ROW.to_owned(),
+        })
+    });
+    Ok(Marks {
+        log: mark.transpose()?,
+        folded: read_number(databases, &transaction, FOLDED_ROW)?,
+        reached: read_number(databases, &transaction, REACHED_ROW)?,
+    })
+}
+
+fn read_number(
+    databases: &Databases,
+    transaction: &RoTxn<'_>,
+    row: &'static str,
+) -> Result<u64, StoreError> {
+    let found = databases.meta.get(transaction, row.as_bytes());
+    let found = found.map_err(|e| StoreError::disk(catalog::META, &e))?;
+    let number = found.map_or(Some(0), codec::number_of_key);
+    number.ok_or_else(|| StoreError::Corrupt {
+        database: catalog::META,
+        key: row.to_owned(),
+    })
+}
+
 /// Reads the format, then the keys. Nothing is written.
 fn unlock(
     env: &Env<WithoutTls>,
@@ -382,10 +432,10 @@ fn unlock(
         .map(u32::from_be_bytes);
     match version {
         None => return Err(datafile::foreign("the data file is not that of a store")),
-        Some(FORMAT_VERSION) => {}
+        Some(FORMAT_VERSION | FORMAT_WITHOUT_LOG) => {}
         Some(other) => {
             return Err(StoreError::Foreign(format!(
-                "the store has format {other}, this program reads {FORMAT_VERSION}: use the program that wrote it"
+                "the store has format {other}, this program reads up to {FORMAT_VERSION}: use the program that wrote it"
             )));
         }
     }
