@@ -20,20 +20,17 @@ pub(in crate::fhirpath) enum Name {
     Combine,
 }
 
-const NONE: Arguments = Arguments::Count(0, 0);
-const ONE: Arguments = Arguments::Count(1, 1);
-
 pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 10] = [
-    ("single", Name::Single, NONE),
-    ("first", Name::First, NONE),
-    ("last", Name::Last, NONE),
-    ("tail", Name::Tail, NONE),
-    ("skip", Name::Skip, ONE),
-    ("take", Name::Take, ONE),
-    ("intersect", Name::Intersect, ONE),
-    ("exclude", Name::Exclude, ONE),
-    ("union", Name::Union, ONE),
-    ("combine", Name::Combine, ONE),
+    ("single", Name::Single, Arguments::NONE),
+    ("first", Name::First, Arguments::NONE),
+    ("last", Name::Last, Arguments::NONE),
+    ("tail", Name::Tail, Arguments::NONE),
+    ("skip", Name::Skip, Arguments::ONE),
+    ("take", Name::Take, Arguments::ONE),
+    ("intersect", Name::Intersect, Arguments::ONE),
+    ("exclude", Name::Exclude, Arguments::ONE),
+    ("union", Name::Union, Arguments::ONE),
+    ("combine", Name::Combine, Arguments::ONE),
 ];
 
 pub(in crate::fhirpath) fn call<'a>(

@@ -27,29 +27,52 @@ pub(in crate::fhirpath) enum Target {
     Quantity,
 }
 
-const NONE: Arguments = Arguments::Count(0, 0);
 const UNIT: Arguments = Arguments::Count(0, 1);
 
 pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 16] = [
-    ("toBoolean", Name::To(Target::Boolean), NONE),
-    ("toInteger", Name::To(Target::Integer), NONE),
-    ("toDecimal", Name::To(Target::Decimal), NONE),
-    ("toString", Name::To(Target::Text), NONE),
-    ("toDate", Name::To(Target::Date), NONE),
-    ("toDateTime", Name::To(Target::DateTime), NONE),
-    ("toTime", Name::To(Target::Time), NONE),
+    ("toBoolean", Name::To(Target::Boolean), Arguments::NONE),
+    ("toInteger", Name::To(Target::Integer), Arguments::NONE),
+    ("toDecimal", Name::To(Target::Decimal), Arguments::NONE),
+    ("toString", Name::To(Target::Text), Arguments::NONE),
+    ("toDate", Name::To(Target::Date), Arguments::NONE),
+    ("toDateTime", Name::To(Target::DateTime), Arguments::NONE),
+    ("toTime", Name::To(Target::Time), Arguments::NONE),
     ("toQuantity", Name::To(Target::Quantity), UNIT),
-    ("convertsToBoolean", Name::ConvertsTo(Target::Boolean), NONE),
-    ("convertsToInteger", Name::ConvertsTo(Target::Integer), NONE),
-    ("convertsToDecimal", Name::ConvertsTo(Target::Decimal), NONE),
-    ("convertsToString", Name::ConvertsTo(Target::Text), NONE),
-    ("convertsToDate", Name::ConvertsTo(Target::Date), NONE),
+    (
+        "convertsToBoolean",
+        Name::ConvertsTo(Target::Boolean),
+        Arguments::NONE,
+    ),
+    (
+        "convertsToInteger",
+        Name::ConvertsTo(Target::Integer),
+        Arguments::NONE,
+    ),
+    (
+        "convertsToDecimal",
+        Name::ConvertsTo(Target::Decimal),
+        Arguments::NONE,
+    ),
+    (
+        "convertsToString",
+        Name::ConvertsTo(Target::Text),
+        Arguments::NONE,
+    ),
+    (
+        "convertsToDate",
+        Name::ConvertsTo(Target::Date),
+        Arguments::NONE,
+    ),
     (
         "convertsToDateTime",
         Name::ConvertsTo(Target::DateTime),
-        NONE,
+        Arguments::NONE,
     ),
-    ("convertsToTime", Name::ConvertsTo(Target::Time), NONE),
+    (
+        "convertsToTime",
+        Name::ConvertsTo(Target::Time),
+        Arguments::NONE,
+    ),
     (
         "convertsToQuantity",
         Name::ConvertsTo(Target::Quantity),

@@ -27,24 +27,21 @@ pub(in crate::fhirpath) enum Name {
     As,
 }
 
-const NONE: Arguments = Arguments::Count(0, 0);
-const ONE: Arguments = Arguments::Count(1, 1);
-
 pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 16] = [
-    ("empty", Name::Empty, NONE),
+    ("empty", Name::Empty, Arguments::NONE),
     ("exists", Name::Exists, Arguments::Count(0, 1)),
-    ("all", Name::All, ONE),
-    ("allTrue", Name::AllTrue, NONE),
-    ("anyTrue", Name::AnyTrue, NONE),
-    ("allFalse", Name::AllFalse, NONE),
-    ("anyFalse", Name::AnyFalse, NONE),
-    ("subsetOf", Name::SubsetOf, ONE),
-    ("supersetOf", Name::SupersetOf, ONE),
-    ("count", Name::Count, NONE),
-    ("distinct", Name::Distinct, NONE),
-    ("isDistinct", Name::IsDistinct, NONE),
-    ("not", Name::Not, NONE),
-    ("hasValue", Name::HasValue, NONE),
+    ("all", Name::All, Arguments::ONE),
+    ("allTrue", Name::AllTrue, Arguments::NONE),
+    ("anyTrue", Name::AnyTrue, Arguments::NONE),
+    ("allFalse", Name::AllFalse, Arguments::NONE),
+    ("anyFalse", Name::AnyFalse, Arguments::NONE),
+    ("subsetOf", Name::SubsetOf, Arguments::ONE),
+    ("supersetOf", Name::SupersetOf, Arguments::ONE),
+    ("count", Name::Count, Arguments::NONE),
+    ("distinct", Name::Distinct, Arguments::NONE),
+    ("isDistinct", Name::IsDistinct, Arguments::NONE),
+    ("not", Name::Not, Arguments::NONE),
+    ("hasValue", Name::HasValue, Arguments::NONE),
     ("is", Name::Is, Arguments::Type),
     ("as", Name::As, Arguments::Type),
 ];

@@ -21,17 +21,14 @@ pub(in crate::fhirpath) enum Name {
     Type,
 }
 
-const NONE: Arguments = Arguments::Count(0, 0);
-const ONE: Arguments = Arguments::Count(1, 1);
-
 pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 7] = [
-    ("extension", Name::Extension, ONE),
-    ("getValue", Name::GetValue, NONE),
-    ("resolve", Name::Resolve, NONE),
-    ("memberOf", Name::MemberOf, ONE),
-    ("conformsTo", Name::ConformsTo, ONE),
-    ("htmlChecks", Name::HtmlChecks, NONE),
-    ("type", Name::Type, NONE),
+    ("extension", Name::Extension, Arguments::ONE),
+    ("getValue", Name::GetValue, Arguments::NONE),
+    ("resolve", Name::Resolve, Arguments::NONE),
+    ("memberOf", Name::MemberOf, Arguments::ONE),
+    ("conformsTo", Name::ConformsTo, Arguments::ONE),
+    ("htmlChecks", Name::HtmlChecks, Arguments::NONE),
+    ("type", Name::Type, Arguments::NONE),
 ];
 
 pub(in crate::fhirpath) fn call<'a>(

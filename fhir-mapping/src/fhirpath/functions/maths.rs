@@ -23,20 +23,17 @@ pub(in crate::fhirpath) enum Name {
     Power,
 }
 
-const NONE: Arguments = Arguments::Count(0, 0);
-const ONE: Arguments = Arguments::Count(1, 1);
-
 pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 10] = [
-    ("abs", Name::Abs, NONE),
-    ("ceiling", Name::Ceiling, NONE),
-    ("floor", Name::Floor, NONE),
-    ("truncate", Name::Truncate, NONE),
+    ("abs", Name::Abs, Arguments::NONE),
+    ("ceiling", Name::Ceiling, Arguments::NONE),
+    ("floor", Name::Floor, Arguments::NONE),
+    ("truncate", Name::Truncate, Arguments::NONE),
     ("round", Name::Round, Arguments::Count(0, 1)),
-    ("sqrt", Name::Sqrt, NONE),
-    ("exp", Name::Exp, NONE),
-    ("ln", Name::Ln, NONE),
-    ("log", Name::Log, ONE),
-    ("power", Name::Power, ONE),
+    ("sqrt", Name::Sqrt, Arguments::NONE),
+    ("exp", Name::Exp, Arguments::NONE),
+    ("ln", Name::Ln, Arguments::NONE),
+    ("log", Name::Log, Arguments::ONE),
+    ("power", Name::Power, Arguments::ONE),
 ];
 
 pub(in crate::fhirpath) fn call<'a>(

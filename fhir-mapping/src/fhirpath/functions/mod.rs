@@ -28,6 +28,11 @@ pub(super) enum Arguments {
     Type,
 }
 
+impl Arguments {
+    const NONE: Arguments = Arguments::Count(0, 0);
+    const ONE: Arguments = Arguments::Count(1, 1);
+}
+
 /// A function by its kind; each kind's file has the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {

@@ -29,27 +29,25 @@ pub(in crate::fhirpath) enum Name {
     Join,
 }
 
-const NONE: Arguments = Arguments::Count(0, 0);
-const ONE: Arguments = Arguments::Count(1, 1);
 const TWO: Arguments = Arguments::Count(2, 2);
 
 pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 17] = [
-    ("indexOf", Name::IndexOf, ONE),
-    ("lastIndexOf", Name::LastIndexOf, ONE),
+    ("indexOf", Name::IndexOf, Arguments::ONE),
+    ("lastIndexOf", Name::LastIndexOf, Arguments::ONE),
     ("substring", Name::Substring, Arguments::Count(1, 2)),
-    ("startsWith", Name::StartsWith, ONE),
-    ("endsWith", Name::EndsWith, ONE),
-    ("contains", Name::Contains, ONE),
-    ("upper", Name::Upper, NONE),
-    ("lower", Name::Lower, NONE),
+    ("startsWith", Name::StartsWith, Arguments::ONE),
+    ("endsWith", Name::EndsWith, Arguments::ONE),
+    ("contains", Name::Contains, Arguments::ONE),
+    ("upper", Name::Upper, Arguments::NONE),
+    ("lower", Name::Lower, Arguments::NONE),
     ("replace", Name::Replace, TWO),
-    ("matches", Name::Matches, ONE),
-    ("matchesFull", Name::MatchesFull, ONE),
+    ("matches", Name::Matches, Arguments::ONE),
+    ("matchesFull", Name::MatchesFull, Arguments::ONE),
     ("replaceMatches", Name::ReplaceMatches, TWO),
-    ("length", Name::Length, NONE),
-    ("toChars", Name::ToChars, NONE),
-    ("trim", Name::Trim, NONE),
-    ("split", Name::Split, ONE),
+    ("length", Name::Length, Arguments::NONE),
+    ("toChars", Name::ToChars, Arguments::NONE),
+    ("trim", Name::Trim, Arguments::NONE),
+    ("split", Name::Split, Arguments::ONE),
     ("join", Name::Join, Arguments::Count(0, 1)),
 ];
 

@@ -18,15 +18,13 @@ pub(in crate::fhirpath) enum Name {
     Precision,
 }
 
-const NONE: Arguments = Arguments::Count(0, 0);
-
 pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 6] = [
-    ("now", Name::Now, NONE),
-    ("today", Name::Today, NONE),
-    ("timeOfDay", Name::TimeOfDay, NONE),
-    ("lowBoundary", Name::LowBoundary, NONE),
-    ("highBoundary", Name::HighBoundary, NONE),
-    ("precision", Name::Precision, NONE),
+    ("now", Name::Now, Arguments::NONE),
+    ("today", Name::Today, Arguments::NONE),
+    ("timeOfDay", Name::TimeOfDay, Arguments::NONE),
+    ("lowBoundary", Name::LowBoundary, Arguments::NONE),
+    ("highBoundary", Name::HighBoundary, Arguments::NONE),
+    ("precision", Name::Precision, Arguments::NONE),
 ];
 
 pub(in crate::fhirpath) fn call<'a>(

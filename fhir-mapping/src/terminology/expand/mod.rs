@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Judges codes with what a library holds.
 #[derive(Clone, Copy)]
 pub struct Terminology<'a> {
-    library: &'a dyn Library,
+    loaded: &'a dyn Library,
 }
 
 /// One code of an expansion.
@@ -32,17 +32,17 @@ const LOOKED_AT_MAX: usize = 200_000;
 const IMPORTS_MAX: usize = 16;
 
 impl<'a> Terminology<'a> {
-    pub fn new(library: &'a dyn Library) -> Terminology<'a> {
-        Terminology { library }
+    pub fn new(loaded: &'a dyn Library) -> Terminology<'a> {
+        Terminology { loaded }
     }
 
     pub fn library(&self) -> &'a dyn Library {
-        self.library
+        self.loaded
     }
 
     /// The value set, or `not-found`. `http://system?fhir_vs` is all of a code system.
     pub fn value_set(&self, canonical: &str) -> Result<Arc<ValueSet>, Issue> {
-        if let Some(found) = self.library.value_set(canonical)? {
+        if let Some(found) = self.loaded.value_set(canonical)? {
             return Ok(found);
         }
         if let Some(system) = canonical.strip_suffix("?fhir_vs") {
@@ -53,7 +53,7 @@ impl<'a> Terminology<'a> {
 
     /// The code system, or `not-found`.
     pub fn code_system(&self, canonical: &str) -> Result<Arc<CodeSystem>, Issue> {
-        let found = self.library.code_system(canonical)?;
+        let found = self.loaded.code_system(canonical)?;
         found.ok_or_else(|| unknown("E-TERM-5", "code system", canonical))
     }
 
@@ -164,10 +164,7 @@ impl<'a> Walk<'a> {
     }
 
     fn of_system(&mut self, rule: &Rule, url: &str) -> Result<Vec<Member>, Issue> {
-        let system = self
-            .terminology
-            .library
-            .code_system(&versioned(rule, url))?;
+        let system = self.terminology.loaded.code_system(&versioned(rule, url))?;
         if !rule.concepts.is_empty() {
             self.look_at(rule.concepts.len())?;
             let listed = rule.concepts.iter().map(|item| {
@@ -241,12 +238,12 @@ impl<'a> Walk<'a> {
 
     fn system_holds(&mut self, rule: &Rule, url: &str, code: &str) -> Result<bool, Issue> {
         self.look_at(1 + rule.concepts.len() / 8)?;
-        let library = self.terminology.library;
+        let loaded = self.terminology.loaded;
         if !rule.concepts.is_empty() {
             if rule.concepts.iter().any(|item| item.code == code) {
                 return Ok(true);
             }
-            let system = library.code_system(&versioned(rule, url))?;
+            let system = loaded.code_system(&versioned(rule, url))?;
             let system = system.filter(|system| !system.is_case_sensitive);
             let is_same = |item: &Listed| item.code.eq_ignore_ascii_case(code);
             return Ok(system.is_some() && rule.concepts.iter().any(is_same));
@@ -256,7 +253,7 @@ impl<'a> Walk<'a> {
         {
             return Ok(is_code);
         }
-        let system = library.code_system(&versioned(rule, url))?;
+        let system = loaded.code_system(&versioned(rule, url))?;
         let Some(system) = system.filter(|system| !system.concepts.is_empty()) else {
             return Err(unknown("E-TERM-7", "code system", url));
         };
