@@ -165,7 +165,7 @@ pub struct Store {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     pub format: LogFormat,
-    /// error, warn, info, debug, trace, or a filter as `gateway::sync=debug`.
+    /// error, warn, info, debug, trace, or a filter as `gateway_sync=debug`.
     pub level: String,
 }
 

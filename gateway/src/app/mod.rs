@@ -3,25 +3,23 @@
 mod settings;
 mod state;
 
-use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError};
-use crate::devices;
-use crate::failure::Failure;
-use crate::http::auth::Auth;
-use crate::http::body::BodyLimits;
-use crate::http::interactions::Surface;
-use crate::http::limit::Limits;
-use crate::http::listen::{self, Door};
-use crate::http::request::{Front, Hosts};
-use crate::http::sockets::Sockets;
-use crate::http::tls::{self, TlsError};
-use crate::http::tokens::{self, Role, Token};
-use crate::jobs::{orders, subscriptions};
-use crate::keys::{self, KeyError, Places};
-use crate::repository::Repository;
-use crate::sync;
-use crate::telemetry::{Happening, Telemetry};
 use fhir_mapping::search::Zone;
+use gateway_ground::clock::Clock;
+use gateway_ground::failure::Failure;
+use gateway_ground::keys::{self, KeyError, Places};
+use gateway_ground::telemetry::{Happening, Telemetry};
+use gateway_http::auth::Auth;
+use gateway_http::body::BodyLimits;
+use gateway_http::interactions::Surface;
+use gateway_http::limit::Limits;
+use gateway_http::listen::{self, Door};
+use gateway_http::request::{Front, Hosts};
+use gateway_http::sockets::Sockets;
+use gateway_http::tls::{self, TlsError};
+use gateway_http::tokens::{self, Role, Token};
+use gateway_jobs::{orders, subscriptions};
+use gateway_repository::Repository;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -244,9 +242,14 @@ impl Starting<'_> {
         let settings = settings::device_settings(config)?;
         let address = local("mllp", &listener, config.mllp.listen)?;
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
-        self.spawn(devices::serve(listener, settings.clone(), repository, stop));
+        self.spawn(gateway_devices::serve(
+            listener,
+            settings.clone(),
+            repository,
+            stop,
+        ));
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
-        self.spawn(devices::interpret_loop(settings, repository, stop));
+        self.spawn(gateway_devices::interpret_loop(settings, repository, stop));
         self.listening("mllp", &address);
         Ok(address)
     }
@@ -255,7 +258,7 @@ impl Starting<'_> {
         for target in settings::target_settings(self.config, &self.repository)? {
             self.targets.push((target.number, target.name.clone()));
             let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
-            self.spawn(sync::run(target, repository, stop));
+            self.spawn(gateway_sync::run(target, repository, stop));
         }
         Ok(())
     }

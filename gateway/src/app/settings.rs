@@ -2,13 +2,13 @@
 
 use super::StartError;
 use crate::config::{self, Config, ConfigError};
-use crate::devices::{ConnectionRule, DeviceSettings};
-use crate::failure::{Category, Failure};
-use crate::http::interactions::{Door, Strictness};
-use crate::jobs::subscriptions::SubscriptionSettings;
-use crate::repository::Repository;
-use crate::sync::TargetSettings;
 use fhir_mapping::model::IssueCode;
+use gateway_devices::{ConnectionRule, DeviceSettings};
+use gateway_ground::failure::{Category, Failure};
+use gateway_http::interactions::{Door, Strictness};
+use gateway_jobs::subscriptions::SubscriptionSettings;
+use gateway_repository::Repository;
+use gateway_sync::TargetSettings;
 use std::collections::BTreeMap;
 use store::{CommitError, RowWrite, Store, Table, View, WriteSet};
 

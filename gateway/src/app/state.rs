@@ -1,11 +1,9 @@
 //! What the running gateway says of its state: can it write, and how much waits.
 
-use crate::clock::Clock;
-use crate::devices;
-use crate::failure::Failure;
-use crate::repository::Repository;
-use crate::sync;
-use crate::telemetry::{Gauges, TargetGauges};
+use gateway_ground::clock::Clock;
+use gateway_ground::failure::Failure;
+use gateway_ground::telemetry::{Gauges, TargetGauges};
+use gateway_repository::Repository;
 use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use store::{CommitError, Store, StoreError, Table, View, WriteSet};
@@ -54,9 +52,9 @@ pub(super) fn gauges(
     let stats = store.stats()?;
     let snapshot = store.snapshot()?;
     let view = snapshot.view();
-    let intake = devices::backlog(repository, GAUGE_MAX)?;
+    let intake = gateway_devices::backlog(repository, GAUGE_MAX)?;
     let target = |(number, name): &(u16, String)| {
-        let backlog = sync::backlog(repository, *number, GAUGE_MAX)?;
+        let backlog = gateway_sync::backlog(repository, *number, GAUGE_MAX)?;
         Ok::<_, Failure>(TargetGauges {
             name: name.clone(),
             waiting: wide(backlog.deliveries.saturating_sub(backlog.parked)),

@@ -187,7 +187,7 @@ impl Sink for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fresh;
+    use gateway_repository::fresh;
     use store::{
         NewVersion, Origin, OriginKind, ResourceKey, StoreError, Urgency, VersionId, WriteSet,
     };

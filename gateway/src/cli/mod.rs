@@ -10,8 +10,8 @@ mod verify;
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError};
-use crate::failure::Failure;
 use clap::{Args, Parser, Subcommand};
+use gateway_ground::failure::Failure;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;

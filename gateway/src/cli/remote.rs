@@ -3,10 +3,10 @@
 use super::CliError;
 use crate::app;
 use crate::config::Config;
-use crate::http::body::{self, BodyLimits};
-use crate::http::tls;
-use crate::keys::Places;
 use bytes::Bytes;
+use gateway_ground::keys::Places;
+use gateway_http::body::{self, BodyLimits};
+use gateway_http::tls;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::Full;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};

@@ -3,8 +3,8 @@
 use super::{CliError, Exit, PlaceArgs, say, tell};
 use crate::app::{self, Gateway, StartError};
 use crate::config::{Config, LogFormat};
-use crate::telemetry;
 use clap::Args;
+use gateway_ground::telemetry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

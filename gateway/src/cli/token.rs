@@ -3,11 +3,11 @@
 use super::remote::Remote;
 use super::{CliError, Exit, PlaceArgs, say};
 use crate::app::{self, StartError};
-use crate::clock::{Clock, format_instant};
 use crate::config::Config;
-use crate::http::admin::{MadeToken, NewToken};
-use crate::http::tokens::{self, Role, Token};
 use clap::{Args, Subcommand};
+use gateway_ground::clock::{Clock, format_instant};
+use gateway_http::admin::{MadeToken, NewToken};
+use gateway_http::tokens::{self, Role, Token};
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
 //! Imports into a store in a temporary folder.
 
 use super::*;
-use crate::clock::Clock;
-use crate::fresh;
-use crate::repository::Repository;
 use fhir_mapping::model::{Json, Limits, parse};
+use gateway_ground::clock::Clock;
+use gateway_repository::Repository;
+use gateway_repository::fresh;
 use insta::assert_snapshot;
 use std::collections::BTreeMap;
 use std::io::Write;

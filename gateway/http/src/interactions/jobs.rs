@@ -1,0 +1,115 @@
+//! What a client comes back to: the state of a long task, its files, its end.
+//! <https://hl7.org/fhir/R4/async.html>
+
+use super::{Surface, answers, aside};
+use crate::exchange::{Answer, Exchange};
+use fhir_mapping::model::{Issue, IssueCode, Json, format};
+use gateway_ground::clock::format_instant;
+use gateway_ground::failure::{Category, Failure, outcome};
+use gateway_repository::{JOB_KEPT_MS, Job, JobState};
+use http::{HeaderName, HeaderValue, header};
+
+const NDJSON: &str = "application/fhir+ndjson";
+const PROGRESS: HeaderName = HeaderName::from_static("x-progress");
+
+/// 202 while it runs, then the manifest.
+pub(super) fn status(surface: &Surface, exchange: &Exchange, id: &str) -> Result<Answer, Failure> {
+    let job = surface.repository.job(id, &exchange.actor.name)?;
+    match &job.state {
+        JobState::Waiting => Ok(under_way("waiting")),
+        JobState::Running { percent } => Ok(under_way(&std::format!("{percent} % looked through"))),
+        JobState::Failed { text, .. } => {
+            let issue = Issue::error("E-JOB-4", IssueCode::Exception, "", text.as_str());
+            let body = format(&outcome(&[issue])).into_bytes();
+            Ok(Answer {
+                status: Category::Fault.status(),
+                headers: Vec::new(),
+                body,
+            })
+        }
+        JobState::Done { ended_ms } => Ok(manifest(&job, (id, *ended_ms), &exchange.base_url)),
+    }
+}
+
+/// 202: ended, and forgotten.
+pub(super) async fn cancel(
+    surface: &Surface,
+    exchange: &Exchange,
+    id: &str,
+) -> Result<Answer, Failure> {
+    surface
+        .repository
+        .cancel_job(id, &exchange.actor.name)
+        .await?;
+    Ok(answers::empty(202, None))
+}
+
+/// One file of NDJSON.
+pub(super) async fn file(
+    surface: &Surface,
+    exchange: &Exchange,
+    (id, number): (&str, u32),
+) -> Result<Answer, Failure> {
+    let (repository, owner) = (surface.repository.clone(), exchange.actor.name.clone());
+    let id = id.to_owned();
+    let body = aside(move || repository.job_file(&id, number, &owner)).await?;
+    Ok(Answer {
+        status: 200,
+        headers: vec![(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON))],
+        body,
+    })
+}
+
+/// 202 with the place to come back to.
+pub(super) fn accepted(exchange: &Exchange, id: &str) -> Answer {
+    let location = std::format!("{}/_jobs/{id}", exchange.base_url);
+    let location = HeaderValue::from_str(&location).ok();
+    let location = location.map(|value| (header::CONTENT_LOCATION, value));
+    Answer {
+        status: 202,
+        headers: location.into_iter().collect(),
+        body: Vec::new(),
+    }
+}
+
+fn under_way(progress: &str) -> Answer {
+    let mut headers = vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))];
+    headers.extend(
+        HeaderValue::from_str(progress)
+            .ok()
+            .map(|value| (PROGRESS, value)),
+    );
+    Answer {
+        status: 202,
+        headers,
+        body: Vec::new(),
+    }
+}
+
+fn manifest(job: &Job, (id, ended_ms): (&str, i64), base_url: &str) -> Answer {
+    let numbered = job.files.iter().enumerate();
+    let files = numbered.map(|(number, file)| {
+        Json::object([
+            ("type", file.resource_type.as_str().into()),
+            ("url", std::format!("{base_url}/_jobs/{id}/{number}").into()),
+            ("count", file.count.into()),
+        ])
+    });
+    let body = Json::object([
+        ("transactionTime", format_instant(job.created_ms).into()),
+        ("request", job.request.as_str().into()),
+        ("requiresAccessToken", true.into()),
+        ("output", Json::array(files)),
+        ("error", Json::array([])),
+    ]);
+    let expires = answers::http_date(ended_ms.saturating_add(JOB_KEPT_MS));
+    let expires = HeaderValue::from_str(&expires).ok();
+    let json = HeaderValue::from_static("application/json");
+    let mut headers = vec![(header::CONTENT_TYPE, json)];
+    headers.extend(expires.map(|value| (header::EXPIRES, value)));
+    Answer {
+        status: 200,
+        headers,
+        body: format(&body).into_bytes(),
+    }
+}

@@ -1,0 +1,268 @@
+//! Long tasks that a client asks for and comes back to: their rows, which survive a restart. What
+//! they make is kept as lists of resources, never as copies of their content.
+
+mod export;
+mod files;
+mod snapshots;
+
+pub use export::{ExportOrder, Scope};
+
+use super::plan::commit_failure;
+use super::{Actor, Repository};
+use fhir_mapping::model::IssueCode;
+use gateway_ground::failure::{Category, Failure};
+use serde::{Deserialize, Serialize};
+use store::{RowWrite, StoreError, Table, View, WriteSet};
+use uuid::Uuid;
+
+/// A long task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Who asked; nobody else sees it.
+    pub owner: String,
+    /// As the client sent it.
+    pub request: String,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub created_ms: i64,
+    pub order: ExportOrder,
+    pub state: State,
+    pub files: Vec<File>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum State {
+    Waiting,
+    /// Hundredths that are done.
+    Running {
+        percent: u8,
+    },
+    Done {
+        ended_ms: i64,
+    },
+    Failed {
+        ended_ms: i64,
+        text: String,
+    },
+}
+
+/// One file of an export: NDJSON of one type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    pub resource_type: String,
+    pub count: u64,
+}
+
+/// Jobs that wait, run or can still be fetched.
+const JOBS_MAX: usize = 64;
+/// A job can be fetched for this long after its end.
+pub const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+/// Rows taken away in one commit.
+const REMOVED_MAX: usize = 1000;
+
+impl Repository {
+    /// Keeps the order and wakes who carries it out; gives the job's id.
+    pub async fn start_job(
+        &self,
+        actor: &Actor,
+        request: &str,
+        order: ExportOrder,
+    ) -> Result<String, Failure> {
+        let id = Uuid::new_v4();
+        let now_ms = self.clock().now_ms();
+        let (owner, request) = (actor.name.clone(), request.to_owned());
+        let plan = move |view: &View<'_>| {
+            if view.count_rows(Table::Jobs, b"j", JOBS_MAX)? >= JOBS_MAX {
+                return Err(too_many());
+            }
+            let order = ExportOrder {
+                seq: view.last_seq()?.0,
+                rid_max: view.last_rid()?.0,
+                ..order
+            };
+            let job = Job {
+                owner,
+                request,
+                created_ms: now_ms,
+                order,
+                state: State::Waiting,
+                files: Vec::new(),
+            };
+            let audit = audit("export", &job.owner);
+            let write_set = WriteSet {
+                rows: vec![row(&id, &job)?],
+                audit: vec![audit],
+                ..WriteSet::default()
+            };
+            Ok((write_set, ()))
+        };
+        self.submit(plan).await.map_err(commit_failure)?;
+        self.inner.jobs.notify_one();
+        Ok(id.to_string())
+    }
+
+    /// The job, when it is this owner's. 404 for everything else.
+    pub fn job(&self, id: &str, owner: &str) -> Result<Job, Failure> {
+        let key = key_of(id)?;
+        let snapshot = self.store().snapshot()?;
+        let job = read(&snapshot.view(), &key)?;
+        job.filter(|job| job.owner == owner).ok_or_else(unknown)
+    }
+
+    /// Ends the job and forgets its files.
+    pub async fn cancel_job(&self, id: &str, owner: &str) -> Result<(), Failure> {
+        self.job(id, owner)?;
+        self.forget_job(key_of(id)?).await
+    }
+
+    /// Resolves when there may be a job to carry out.
+    pub async fn job_asked(&self) {
+        self.inner.jobs.notified().await;
+    }
+
+    /// A job that waits, or was running when the site stopped.
+    pub fn next_job(&self) -> Result<Option<Uuid>, Failure> {
+        let jobs = self.all_jobs()?.into_iter();
+        let mut open =
+            jobs.filter(|(_, job)| matches!(job.state, State::Waiting | State::Running { .. }));
+        Ok(open.next().map(|(id, _)| id))
+    }
+
+    /// Takes away the jobs whose time is over.
+    pub async fn expire_jobs(&self) -> Result<(), Failure> {
+        let now_ms = self.clock().now_ms();
+        for (id, job) in self.all_jobs()? {
+            let ended_ms = match job.state {
+                State::Done { ended_ms } | State::Failed { ended_ms, .. } => ended_ms,
+                State::Waiting | State::Running { .. } => continue,
+            };
+            if ended_ms.saturating_add(KEPT_MS) < now_ms {
+                self.forget_job(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a job's state; `false` when the job was cancelled meanwhile.
+    pub async fn set_job(&self, id: Uuid, state: State, files: Files) -> Result<bool, Failure> {
+        let plan = move |view: &View<'_>| {
+            let Some(mut job) = read(view, &id)? else {
+                return Ok((WriteSet::default(), false));
+            };
+            job.state = state;
+            let mut rows = Vec::new();
+            if !files.is_empty() {
+                job.files = files.iter().map(|(file, _)| file.clone()).collect();
+                let numbers = 0_u32..;
+                rows.extend(numbers.zip(files).map(|(number, (_, rids))| RowWrite {
+                    table: Table::Jobs,
+                    key: file_key(&id, number),
+                    value: Some(rids),
+                }));
+            }
+            rows.push(row(&id, &job)?);
+            let write_set = WriteSet {
+                rows,
+                ..WriteSet::default()
+            };
+            Ok((write_set, true))
+        };
+        let (_, is_there) = self.submit(plan).await.map_err(commit_failure)?;
+        Ok(is_there)
+    }
+
+    /// `None` when it was cancelled.
+    fn job_order(&self, id: &Uuid) -> Result<Option<ExportOrder>, Failure> {
+        let snapshot = self.store().snapshot()?;
+        Ok(read(&snapshot.view(), id)?.map(|job| job.order))
+    }
+
+    async fn forget_job(&self, id: Uuid) -> Result<(), Failure> {
+        loop {
+            let plan = move |view: &View<'_>| {
+                let prefix = [b"f", id.as_bytes().as_slice()].concat();
+                let files = view.rows(Table::Jobs, &prefix, None, REMOVED_MAX)?;
+                let is_last = files.len() < REMOVED_MAX;
+                let gone = |key| RowWrite {
+                    table: Table::Jobs,
+                    key,
+                    value: None,
+                };
+                let mut rows: Vec<RowWrite> = files.into_iter().map(|(key, _)| gone(key)).collect();
+                rows.push(gone(job_key(&id)));
+                let write_set = WriteSet {
+                    rows,
+                    ..WriteSet::default()
+                };
+                Ok::<_, Failure>((write_set, is_last))
+            };
+            if self.submit(plan).await.map_err(commit_failure)?.1 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn all_jobs(&self) -> Result<Vec<(Uuid, Job)>, Failure> {
+        let snapshot = self.store().snapshot()?;
+        let rows = snapshot.view().rows(Table::Jobs, b"j", None, JOBS_MAX)?;
+        rows.into_iter()
+            .map(|(key, value)| {
+                let id = key.get(1..).and_then(|id| Uuid::from_slice(id).ok());
+                let id = id.ok_or_else(damaged)?;
+                Ok((id, decode(&value)?))
+            })
+            .collect()
+    }
+}
+
+/// Files with their encoded lists.
+pub type Files = Vec<(File, Vec<u8>)>;
+
+fn read(view: &View<'_>, id: &Uuid) -> Result<Option<Job>, Failure> {
+    let value = view.row(Table::Jobs, &job_key(id))?;
+    value.map(|value| decode(&value)).transpose()
+}
+
+fn decode(value: &[u8]) -> Result<Job, Failure> {
+    serde_json::from_slice(value).map_err(|_of_another_format| damaged())
+}
+
+fn row(id: &Uuid, job: &Job) -> Result<RowWrite, Failure> {
+    let value = serde_json::to_vec(job).map_err(|_no_json| damaged())?;
+    Ok(RowWrite {
+        table: Table::Jobs,
+        key: job_key(id),
+        value: Some(value),
+    })
+}
+
+fn job_key(id: &Uuid) -> Vec<u8> {
+    [b"j", id.as_bytes().as_slice()].concat()
+}
+
+fn file_key(id: &Uuid, number: u32) -> Vec<u8> {
+    [b"f", id.as_bytes().as_slice(), &number.to_be_bytes()].concat()
+}
+
+fn key_of(id: &str) -> Result<Uuid, Failure> {
+    id.parse().map_err(|_no_uuid| unknown())
+}
+
+fn audit(action: &str, name: &str) -> Vec<u8> {
+    let entry = serde_json::json!({ "action": action, "actor": name });
+    entry.to_string().into_bytes()
+}
+
+fn unknown() -> Failure {
+    let text = "no such job is known; it may have ended and expired";
+    Failure::new(Category::NotFound, "E-JOB-1", IssueCode::NotFound, text)
+}
+
+fn too_many() -> Failure {
+    let text = format!("the site keeps {JOBS_MAX} jobs already; delete one that is done");
+    Failure::new(Category::Throttled, "E-JOB-2", IssueCode::Throttled, text)
+}
+
+fn damaged() -> Failure {
+    let text = "the row of a job cannot be read".to_owned();
+    StoreError::Invalid(text).into()
+}

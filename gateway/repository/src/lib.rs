@@ -1,0 +1,93 @@
+//! The one door to the store for FHIR resources: read, write, search, apply, review.
+
+mod apply;
+mod everything;
+#[cfg(any(test, feature = "fresh"))]
+pub mod fresh;
+mod identify;
+mod indexing;
+mod jobs;
+mod log;
+mod merge;
+mod opened;
+mod plan;
+mod read;
+mod review;
+mod rows;
+mod search;
+mod stamp;
+mod terminology;
+mod urgency;
+mod validation;
+mod visit;
+mod write;
+
+pub use apply::{Applied, Incoming};
+pub use everything::{EverythingPage, EverythingRequest, Part, Place};
+pub use identify::{Identified, search_value};
+pub use jobs::{
+    ExportOrder, File as JobFile, Files as JobFiles, Job, KEPT_MS as JOB_KEPT_MS, Scope,
+    State as JobState,
+};
+pub use log::{LogPage, LogRequest, Period};
+pub use merge::{MergeOrder, Merged};
+pub use read::{HistoryPage, VersionInfo};
+pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
+pub use rows::standing::{Notice, Standing};
+pub use search::{Cursor, SearchPage, SearchRequest};
+pub use write::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
+
+use fhir_mapping::search::Zone;
+use gateway_ground::clock::Clock;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use store::Store;
+
+/// Cheap to clone; all clones share one store.
+#[derive(Clone)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    zone: Zone,
+    /// Time given to the newest commit: `meta.lastUpdated` never goes backwards while we run.
+    last_stamp_ms: AtomicI64,
+    terminology: terminology::Cache,
+    /// Woken when a job was asked for.
+    jobs: tokio::sync::Notify,
+    opened: opened::Opened,
+    profiles: validation::ProfileCache,
+}
+
+impl Repository {
+    pub fn new(store: Store, clock: Clock, zone: Zone) -> Repository {
+        Repository {
+            inner: Arc::new(Inner {
+                store,
+                clock,
+                zone,
+                last_stamp_ms: AtomicI64::new(i64::MIN),
+                terminology: terminology::Cache::default(),
+                jobs: tokio::sync::Notify::new(),
+                opened: opened::Opened::default(),
+                profiles: validation::ProfileCache::default(),
+            }),
+        }
+    }
+
+    /// For rows (tokens, intake, deliveries), which are no FHIR resources.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    pub fn zone(&self) -> &Zone {
+        &self.inner.zone
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading by key.
+
+use super::Repository;
+use fhir_mapping::model::IssueCode;
+use gateway_ground::failure::{Category, Failure};
+use store::{Head, ResourceKey, StoredVersion, VersionId, View};
+
+/// What history and bundles say of a version besides its body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VersionInfo {
+    pub stored: StoredVersion,
+    /// POST for the first version, PUT for later ones, DELETE for deletions.
+    pub method: &'static str,
+}
+
+/// A page of an instance's history, newest first. Versions kept aside are part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryPage {
+    pub versions: Vec<VersionInfo>,
+    pub total: u64,
+    /// Continue before this version.
+    pub next: Option<VersionId>,
+}
+
+impl Repository {
+    /// The head. 404 when unknown, 410 when deleted.
+    pub fn read(&self, key: &ResourceKey) -> Result<StoredVersion, Failure> {
+        let snapshot = self.inner.store.snapshot()?;
+        let view = snapshot.view();
+        let head = live_head(&view, key)?;
+        let stored = self.inner.opened.version(&view, head.rid, head.version)?;
+        stored.ok_or_else(|| unknown(key))
+    }
+
+    /// One version, kept-aside ones included. 404 or 410 (a deletion).
+    pub fn vread(&self, key: &ResourceKey, version: VersionId) -> Result<StoredVersion, Failure> {
+        let snapshot = self.inner.store.snapshot()?;
+        let view = snapshot.view();
+        let head = known_head(&view, key)?;
+        match self.inner.opened.version(&view, head.rid, version)? {
+            Some(stored) if stored.deleted => Err(gone(key, version)),
+            Some(stored) => Ok(stored),
+            None => Err(unknown_version(key, version)),
+        }
+    }
+
+    /// 404 when the key was never written.
+    pub fn history(
+        &self,
+        key: &ResourceKey,
+        before: Option<VersionId>,
+        count: usize,
+    ) -> Result<HistoryPage, Failure> {
+        let snapshot = self.inner.store.snapshot()?;
+        let view = snapshot.view();
+        let head = known_head(&view, key)?;
+        let items = view.history(head.rid, before, count.saturating_add(1))?;
+        let mut versions = Vec::with_capacity(items.len().min(count));
+        for (version, _) in items.iter().take(count) {
+            if let Some(stored) = view.version(head.rid, *version)? {
+                let method = method(&stored);
+                versions.push(VersionInfo { stored, method });
+            }
+        }
+        let more = items.len() > count;
+        let next = versions
+            .last()
+            .map(|last| last.stored.version)
+            .filter(|_| more);
+        Ok(HistoryPage {
+            versions,
+            total: head.newest.0,
+            next,
+        })
+    }
+}
+
+pub(super) fn method(stored: &StoredVersion) -> &'static str {
+    match stored.version {
+        _ if stored.deleted => "DELETE",
+        VersionId(1) => "POST",
+        _ => "PUT",
+    }
+}
+
+/// 404 when the key was never written, 410 when its resource is deleted.
+pub(super) fn live_head(view: &View<'_>, key: &ResourceKey) -> Result<Head, Failure> {
+    let head = known_head(view, key)?;
+    match head.deleted {
+        true => Err(gone(key, head.version)),
+        false => Ok(head),
+    }
+}
+
+/// 404 when the key was never written.
+pub(super) fn known_head(view: &View<'_>, key: &ResourceKey) -> Result<Head, Failure> {
+    view.head(key)?.ok_or_else(|| unknown(key))
+}
+
+fn unknown(key: &ResourceKey) -> Failure {
+    let text = std::format!("no {}/{} is known here", key.resource_type, key.id);
+    Failure::new(Category::NotFound, "E-READ-1", IssueCode::NotFound, text)
+}
+
+fn unknown_version(key: &ResourceKey, version: VersionId) -> Failure {
+    let (type_, id) = (&key.resource_type, &key.id);
+    let text = std::format!("{type_}/{id} has no version {}", version.0);
+    Failure::new(Category::NotFound, "E-READ-2", IssueCode::NotFound, text)
+}
+
+fn gone(key: &ResourceKey, version: VersionId) -> Failure {
+    let (type_, id) = (&key.resource_type, &key.id);
+    let text = std::format!("{type_}/{id} was deleted by version {}", version.0);
+    Failure::new(Category::Gone, "E-READ-3", IssueCode::Deleted, text)
+}

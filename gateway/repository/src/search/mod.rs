@@ -1,0 +1,270 @@
+//! Searching: candidates from posting lists, one evaluator, keyset pages.
+//! Reading order: scan, candidates, judge, ground; then page, cursor, ordered, includes.
+
+mod candidates;
+mod cursor;
+mod ground;
+mod includes;
+mod judge;
+mod ordered;
+mod page;
+mod scan;
+
+#[cfg(test)]
+mod tests;
+
+pub use cursor::Cursor;
+
+use super::Repository;
+use fhir_mapping::search::{Query, Total, Zone};
+use gateway_ground::failure::Failure;
+use ground::{Budget, Ground, Moment, TOO_COSTLY};
+use judge::Judge;
+use page::{Picked, Picker};
+use scan::{Asked, Scan};
+use store::{ResourceKey, Rid, Seq, StoredVersion, Term, View};
+
+/// A parsed search with its paging.
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    /// One for each type that is searched; their result parameters are alike.
+    pub queries: Vec<Query>,
+    /// Matches on a page; 0 when only the total is asked.
+    pub count: usize,
+    /// Matches left out before the first page; counts only without `after`.
+    pub offset: usize,
+    pub after: Option<Cursor>,
+}
+
+/// One page: matches in order, then the resources they include.
+#[derive(Clone, Debug)]
+pub struct SearchPage {
+    pub matches: Vec<StoredVersion>,
+    pub included: Vec<StoredVersion>,
+    /// True when includes were cut at the bound (the bundle then says so).
+    pub includes_cut: bool,
+    /// The same on every page: counted for the first one.
+    pub total: Option<u64>,
+    /// `None` when no further match exists.
+    pub next: Option<Cursor>,
+}
+
+/// With no more candidates than this, matches are counted unasked.
+const COUNTED_UNASKED_MAX: u64 = 500;
+/// With more candidates than this, an estimate is not counted.
+const COUNTED_ESTIMATE_MAX: u64 = 2_000;
+/// A page ends before its bodies are longer than this together; one match it always has.
+const PAGE_BYTES_MAX: usize = 16 << 20;
+
+impl SearchRequest {
+    /// The first page of a search in one type.
+    pub fn of(query: Query, count: usize) -> SearchRequest {
+        SearchRequest {
+            queries: vec![query],
+            count,
+            offset: 0,
+            after: None,
+        }
+    }
+}
+
+impl Repository {
+    /// Sees every commit that was answered before. CPU bound: a long one belongs on a blocking thread.
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchPage, Failure> {
+        self.search_within(request, Budget::WHOLE)
+    }
+
+    /// The same when it is short; `None` when it reads more than some ten thousand resources.
+    pub fn search_briefly(&self, request: &SearchRequest) -> Result<Option<SearchPage>, Failure> {
+        match self.search_within(request, Budget::BRIEF) {
+            Ok(page) => Ok(Some(page)),
+            Err(failure) if failure.issues.iter().any(|i| i.number == TOO_COSTLY) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn search_within(
+        &self,
+        request: &SearchRequest,
+        budget: Budget,
+    ) -> Result<SearchPage, Failure> {
+        let snapshot = self.inner.store.snapshot()?;
+        let view = snapshot.view();
+        let (ground, moment) = match &request.after {
+            None => {
+                let ground = Ground::now(view, self.zone(), budget);
+                let moment = ground.moment()?;
+                (ground, moment)
+            }
+            Some(after) => {
+                let moment = Moment {
+                    seq: Seq(after.seq),
+                    last_rid: Rid(after.last_rid),
+                };
+                let ground = Ground::at((view, self.zone()), moment, budget)?;
+                (ground, moment)
+            }
+        };
+        page_of(&ground, request, moment)
+    }
+}
+
+fn page_of(
+    ground: &Ground,
+    request: &SearchRequest,
+    moment: Moment,
+) -> Result<SearchPage, Failure> {
+    let (mut picked, total) = pick(ground, request)?;
+    let mut matches = Vec::with_capacity(picked.places.len());
+    let mut bytes = 0_usize;
+    for (_, rid) in &picked.places {
+        let Some(stored) = ground.stored(Rid(*rid))? else {
+            continue;
+        };
+        bytes = bytes.saturating_add(stored.body.len());
+        if bytes > PAGE_BYTES_MAX && !matches.is_empty() {
+            picked.more = true;
+            break;
+        }
+        matches.push(stored);
+    }
+    picked.places.truncate(matches.len());
+    let rids: Vec<Rid> = picked.places.iter().map(|(_, rid)| Rid(*rid)).collect();
+    let included = match request.queries.first() {
+        Some(query) => includes::of(ground, query, &rids)?,
+        None => return Ok(SearchPage::empty()),
+    };
+    let next = picked.places.pop().filter(|_| picked.more);
+    Ok(SearchPage {
+        matches,
+        included: included.resources,
+        includes_cut: included.is_cut,
+        total,
+        next: next.map(|(sort_key, rid)| Cursor {
+            seq: moment.seq.0,
+            last_rid: moment.last_rid.0,
+            sort_key,
+            rid,
+            total,
+        }),
+    })
+}
+
+impl SearchPage {
+    fn empty() -> SearchPage {
+        SearchPage {
+            matches: Vec::new(),
+            included: Vec::new(),
+            includes_cut: false,
+            total: Some(0),
+            next: None,
+        }
+    }
+}
+
+/// Keys of the first `limit` resources that match.
+pub(super) fn matching_keys(
+    view: &View<'_>,
+    query: &Query,
+    zone: &Zone,
+    limit: usize,
+) -> Result<Vec<ResourceKey>, Failure> {
+    let ground = Ground::now(*view, zone, Budget::WRITING);
+    let judge = Judge::new(&ground);
+    let mut scan = Scan::new(&judge, Asked::of(query))?;
+    let mut keys = Vec::new();
+    while keys.len() < limit {
+        let Some((_, values)) = scan.next()? else {
+            break;
+        };
+        let (resource_type, id) = values.key();
+        keys.push(ResourceKey {
+            resource_type: resource_type.to_owned(),
+            id: id.to_owned(),
+        });
+    }
+    Ok(keys)
+}
+
+/// The page's matches, and the total where it is known.
+fn pick(ground: &Ground, request: &SearchRequest) -> Result<(Picked, Option<u64>), Failure> {
+    let judge = Judge::new(ground);
+    let offset = match request.after {
+        None => request.offset,
+        Some(_) => 0,
+    };
+    let mut picker = Picker::new(offset, request.count, request.after.as_ref());
+    let mut total = Some(0_u64);
+    for query in &request.queries {
+        let counted = pick_from(&judge, (query, request), &mut picker)?;
+        total = total.zip(counted).map(|(total, counted)| total + counted);
+    }
+    let total = match &request.after {
+        Some(after) => after.total,
+        None => total.filter(|_| {
+            request
+                .queries
+                .first()
+                .is_none_or(|q| q.total() != Total::None || q.is_count_only())
+        }),
+    };
+    Ok((picker.finish(), total))
+}
+
+/// Offers the matches of one type; answers how many there are, where that is known.
+fn pick_from(
+    judge: &Judge,
+    (query, request): (&Query, &SearchRequest),
+    picker: &mut Picker,
+) -> Result<Option<u64>, Failure> {
+    let ground = judge.ground;
+    let whole_type = match query.is_unrestricted() && ground.is_now() {
+        true => Some(posted(ground, query.resource_type())?),
+        false => None,
+    };
+    if let Some(whole) = whole_type.filter(|whole| request.count == 0 || *whole == 0) {
+        return Ok(Some(whole));
+    }
+    let mut scan = Scan::new(judge, Asked::of(query))?;
+    if let Some(after) = request.after.as_ref().filter(|a| a.sort_key.is_empty()) {
+        scan.at = Rid(after.rid.saturating_add(1));
+    }
+    let estimate = estimate(query, request, scan.count_max());
+    let counts = request.after.is_none()
+        && whole_type.is_none()
+        && estimate.is_none()
+        && (query.wants_total() || scan.count_max() <= COUNTED_UNASKED_MAX);
+    if !counts
+        && scan.count_max() > ordered::LARGE
+        && query.is_own()
+        && let Some(order) = query.date_order()
+    {
+        ordered::offer(judge, (query, &order), picker)?;
+        return Ok(whole_type.or(estimate));
+    }
+    let before = picker.matched;
+    while let Some((rid, values)) = scan.next()? {
+        let key = query.sort_key(&values);
+        let is_past = key.is_none()
+            && picker
+                .last()
+                .is_some_and(|(key, last)| key.is_empty() && *last < rid.0);
+        if is_past && !counts {
+            return Ok(whole_type.or(estimate));
+        }
+        picker.offer(rid, key);
+    }
+    Ok(whole_type.or(estimate).or(Some(picker.matched - before)))
+}
+
+/// The total of `_total=estimate` when counting would take long: no more than this match.
+fn estimate(query: &Query, request: &SearchRequest, count_max: u64) -> Option<u64> {
+    let is_asked = query.total() == Total::Estimate && request.count > 0;
+    (is_asked && count_max > COUNTED_ESTIMATE_MAX).then_some(count_max)
+}
+
+/// How many live resources a type has.
+fn posted(ground: &Ground, resource_type: &str) -> Result<u64, Failure> {
+    let term = Term(resource_type.as_bytes().to_vec());
+    Ok(ground.view.postings(&term)?.count_exactly()?)
+}

@@ -1,0 +1,113 @@
+//! Full judgement of a resource: R4's rules and the profiles that this site has loaded, with the
+//! terminology of one snapshot.
+
+use super::Repository;
+use super::terminology::Shelf;
+use fhir_mapping::fhirpath::Outside;
+use fhir_mapping::model::{Issue, IssueCode, Json, Severity};
+use fhir_mapping::terminology::Terminology;
+use fhir_mapping::validate::{Judgement, Profile, Profiles, Surroundings, judge};
+use gateway_ground::failure::{Category, Failure};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{Rid, VersionId};
+
+/// Profiles as last read: compiling takes longer than judging.
+#[derive(Default)]
+pub(super) struct ProfileCache(Mutex<HashMap<(Rid, VersionId), Arc<Profile>>>);
+
+/// Profiles kept; with one more, all are read anew.
+const CACHED_MAX: usize = 256;
+
+impl Repository {
+    /// Judges a resource by R4 and by the profiles of these URLs. A profile that is not loaded, or
+    /// cannot be used, is a finding: an error when `is_wanted`, else a warning. Bounded, but long
+    /// for a large resource: for a blocking thread.
+    pub fn judge(
+        &self,
+        resource: &Json,
+        urls: &[String],
+        is_wanted: bool,
+    ) -> Result<Judgement, Failure> {
+        let snapshot = self.store().snapshot()?;
+        let shelf = Shelf {
+            view: snapshot.view(),
+            zone: self.zone(),
+            cache: &self.inner.terminology,
+        };
+        let mut unusable = Vec::new();
+        let mut fetch = |url: &str| match self.profile(&shelf, url) {
+            Ok(found) => found,
+            Err(mut failure) => {
+                unusable.append(&mut failure.issues);
+                None
+            }
+        };
+        let (profiles, missing) = Profiles::gather(urls, &mut fetch);
+        let now = gateway_ground::clock::format_instant(self.clock().now_ms());
+        let surroundings = Surroundings {
+            now: Some(&now),
+            outside: Some(&Codes(Terminology::new(&shelf))),
+        };
+        let mut judged = judge(resource, urls, (&profiles, surroundings));
+        let missing = missing
+            .iter()
+            .filter(|_| unusable.is_empty())
+            .map(|url| not_loaded(url));
+        let mut about: Vec<Issue> = missing.chain(unusable.iter().cloned()).collect();
+        if !is_wanted {
+            about
+                .iter_mut()
+                .for_each(|issue| issue.severity = Severity::Warning);
+        }
+        judged.issues.append(&mut about);
+        Ok(judged)
+    }
+
+    fn profile(&self, shelf: &Shelf<'_>, url: &str) -> Result<Option<Arc<Profile>>, Failure> {
+        let Some((place, definition)) = shelf.definition("StructureDefinition", url)? else {
+            return Ok(None);
+        };
+        let lock = || {
+            self.inner
+                .profiles
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(known) = lock().get(&place) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let profile = Profile::read(&definition()?)
+            .map_err(|issue| Failure::of(Category::Unprocessable, vec![issue]))?;
+        let profile = Arc::new(profile);
+        let mut cached = lock();
+        if cached.len() >= CACHED_MAX {
+            cached.clear();
+        }
+        cached.insert(place, Arc::clone(&profile));
+        Ok(Some(profile))
+    }
+}
+
+fn not_loaded(url: &str) -> Issue {
+    let shown: String = url.chars().take(200).collect();
+    let text = format!(
+        "the profile {shown} is not loaded here, so it is not judged: PUT its StructureDefinition"
+    );
+    Issue::error("E-VALID-1", IssueCode::NotFound, "", text)
+}
+
+/// Value sets of the site and of R4.
+struct Codes<'t>(Terminology<'t>);
+
+impl Outside for Codes<'_> {
+    fn member_of(&self, value_set: &str, system: Option<&str>, code: &str) -> Option<bool> {
+        let set = self.0.value_set(value_set).ok()?;
+        self.0.holds(&set, system, code).ok()
+    }
+
+    fn conforms_to(&self, _value: &Json, _profile: &str) -> Option<bool> {
+        None
+    }
+}

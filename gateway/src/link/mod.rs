@@ -1,4 +1,0 @@
-//! What every outgoing HTTP link needs: one exchange, and how long to wait before the next try.
-
-pub(crate) mod retry;
-pub(crate) mod wire;
