@@ -9,7 +9,7 @@ use crate::postings;
 use crate::seal::{BODY_BYTES_MAX, Nonces, Place};
 use crate::snapshot::{ROW_KEY_BYTES_MAX, View, row_key};
 use crate::{
-    Change, Committed, Head, NewVersion, ResourceKey, Rid, Seq, StoreError, StoredVersion,
+    Change, Committed, Head, NewVersion, Purge, ResourceKey, Rid, Seq, StoreError, StoredVersion,
     VersionId, WriteSet,
 };
 use sha2::{Digest, Sha256};
@@ -19,6 +19,8 @@ use std::collections::HashMap;
 const NAME_BYTES_MAX: usize = 255;
 /// Most terms that one version may post or take away.
 const TERMS_MAX: usize = 1 << 20;
+/// Most versions that one purge takes away: what the log takes with room to spare.
+const PURGED_MAX: u64 = 1 << 14;
 
 /// The ends of the numbered databases behind the last group.
 #[derive(Clone, Copy)]
@@ -115,7 +117,38 @@ pub(crate) fn check(
             row,
         });
     }
+    for purge in &set.purges {
+        let written = written.values().find(|row| row.head.rid == purge.rid);
+        check_purge(view, written, purge)?;
+    }
     Ok(steps)
+}
+
+/// A gap below a deletion tells a purge from a loss, so versions go from the newest down.
+fn check_purge(
+    view: &View<'_>,
+    written: Option<&HeadRow>,
+    purge: &Purge,
+) -> Result<(), StoreError> {
+    let known = match written {
+        Some(row) => Some(row.head),
+        None => view.head_of(purge.rid)?,
+    };
+    let is_gone = |head: &Head| head.deleted && !head.review_open && head.version == head.newest;
+    let Some(head) = known.filter(is_gone) else {
+        return Err(invalid("only a deleted resource can be purged"));
+    };
+    let (from, to) = (purge.from.0, purge.to.0);
+    if from == 0 || from > to || to >= head.version.0 || to - from >= PURGED_MAX {
+        return Err(invalid(
+            "a purge takes 1 to 16,384 versions before the head",
+        ));
+    }
+    let next = VersionId(to + 1);
+    if next != head.version && view.version(purge.rid, next)?.is_some() {
+        return Err(invalid("a purge goes from the newest version down"));
+    }
+    Ok(())
 }
 
 fn head_after(before: Option<Head>, new: &NewVersion, rid: Rid, seq: Seq) -> Head {
@@ -212,6 +245,12 @@ impl<'a> Applier<'a> {
             self.write_postings(new, step);
             ends.last_seq = step.seq;
             ends.last_rid = ends.last_rid.max(step.row.head.rid);
+        }
+        for purge in &set.purges {
+            for version in purge.from.0..=purge.to.0 {
+                let key = codec::version_key(purge.rid, VersionId(version));
+                self.put(Tree::Versions, &key, None);
+            }
         }
         for row in &set.rows {
             let key = row_key(self.engine, row.table, &row.key);

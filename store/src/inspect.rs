@@ -158,13 +158,26 @@ impl Check<'_> {
     }
 
     fn versions(&mut self, view: &View<'_>, head: &Head) -> Result<(), StoreError> {
+        let mut is_missing = false;
         for number in 1..=head.newest.0 {
             let read = view.version(head.rid, VersionId(number));
             let Some(version) = self.opened(read)? else {
+                is_missing = false;
                 continue;
             };
             let name = format!("version {number} of resource {}", head.rid.0);
-            let Some(version) = version else { continue };
+            let Some(version) = version else {
+                is_missing = true;
+                continue;
+            };
+            // A purge leaves a gap below a deletion, and nothing else leaves one.
+            if is_missing && !version.deleted {
+                self.find(
+                    catalog::VERSIONS,
+                    format!("versions before {name} are missing"),
+                );
+            }
+            is_missing = false;
             self.report.versions += 1;
             let blinded = self.store.engine()?.blinder.key(&version.key);
             if self
@@ -183,6 +196,10 @@ impl Check<'_> {
             if is_head && !(agrees && version.was_head) {
                 self.find(catalog::HEADS, format!("{name} and its head disagree"));
             }
+        }
+        if is_missing {
+            let text = format!("the newest versions of resource {} are missing", head.rid.0);
+            self.find(catalog::VERSIONS, text);
         }
         Ok(())
     }

@@ -82,6 +82,15 @@ impl<'t> View<'t> {
             .transpose()
     }
 
+    /// Was the resource purged, in whole or so far: is a version missing before its deletion?
+    pub fn is_purged(&self, head: &Head) -> Result<bool, StoreError> {
+        if !head.deleted || head.version.0 < 2 {
+            return Ok(false);
+        }
+        let before = codec::version_key(head.rid, VersionId(head.version.0 - 1));
+        Ok(self.get(Tree::Versions, &before)?.is_none())
+    }
+
     /// Versions older than `before` (all when `None`), newest first, at most `limit`.
     pub fn history(
         &self,

@@ -201,10 +201,24 @@ pub struct AuditEntry {
     pub body: Vec<u8>,
 }
 
+/// Versions that are taken away for good, from the newest down: what is left of a resource is the
+/// deletion that is its head. Its key, its rid and its changes stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purge {
+    /// A resource that is deleted, after the versions of this write set.
+    pub rid: Rid,
+    /// The lowest version to take away.
+    pub from: VersionId,
+    /// The highest: the one before the head, or before those taken away already.
+    pub to: VersionId,
+}
+
 /// Everything one commit writes, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct WriteSet {
     pub versions: Vec<NewVersion>,
+    /// Carried out after `versions`.
+    pub purges: Vec<Purge>,
     pub rows: Vec<RowWrite>,
     /// Bodies of audit entries, oldest first; the store numbers, chains and seals them.
     pub audit: Vec<Vec<u8>>,

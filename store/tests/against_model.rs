@@ -20,6 +20,9 @@ use store::{
 enum Step {
     /// Versions of these resources: which, kind of write, terms.
     Write(Vec<(u8, Kind, Vec<u8>)>),
+    /// A resource is deleted, and at most so many of its versions are taken away, in the same commit
+    /// or by itself when it is deleted already.
+    Purge(u8, u64),
     Row(Table, Vec<u8>, Option<Vec<u8>>),
     Audit(Vec<u8>),
     /// The log goes into the data file.
@@ -73,6 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
     let row = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
     prop_oneof![
         8 => proptest::collection::vec(write, 1..6).prop_map(Step::Write),
+        3 => (0_u8..12, 1_u64..6).prop_map(|(resource, most)| Step::Purge(resource, most)),
         3 => (table, row_key, row).prop_map(|(table, key, value)| Step::Row(table, key, value)),
         1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Step::Audit),
         2 => Just(Step::Fold),
@@ -143,6 +147,46 @@ fn plan_write(model: &Model, writes: &[(u8, Kind, Vec<u8>)]) -> (Vec<NewVersion>
     (versions, valid.then_some(after))
 }
 
+/// Deletes the resource unless it is deleted, and purges; `None` when it was never written or waits
+/// for a review.
+fn purge(model: &mut Model, resource: u8, most: u64) -> Option<WriteSet> {
+    let known = model.resources.get(&resource)?;
+    if known.review_open {
+        return None;
+    }
+    let newest = *known.versions.keys().last()?;
+    let is_gone = known.versions[&known.head].1 && known.head == newest;
+    let mut versions = Vec::new();
+    if !is_gone {
+        let after;
+        (versions, after) = plan_write(model, &[(resource, Kind::Delete, Vec::new())]);
+        *model = after?;
+    }
+    let known = model.resources.get_mut(&resource)?;
+    let below = known.versions.range(..known.head);
+    let taken: Vec<u64> = below.rev().map(|(number, _)| *number).collect();
+    // From the newest down, without a gap: what lies below an older purge has its own turn.
+    let taken: Vec<u64> = taken
+        .iter()
+        .zip(0..most)
+        .take_while(|(number, back)| **number == taken[0] - back)
+        .map(|(number, _)| *number)
+        .collect();
+    for number in &taken {
+        known.versions.remove(number);
+    }
+    let purges = taken.last().map(|from| store::Purge {
+        rid: Rid(known.rid),
+        from: VersionId(*from),
+        to: VersionId(taken[0]),
+    });
+    Some(WriteSet {
+        versions,
+        purges: purges.into_iter().collect(),
+        ..WriteSet::default()
+    })
+}
+
 fn play(store: &Store, model: &mut Model, step: &Step) {
     let set = match step {
         Step::Write(writes) => {
@@ -165,6 +209,10 @@ fn play(store: &Store, model: &mut Model, step: &Step) {
             }
             return;
         }
+        Step::Purge(resource, most) => match purge(model, *resource, *most) {
+            Some(set) => set,
+            None => return,
+        },
         Step::Row(table, key, value) => {
             match value {
                 Some(value) => model.rows.insert((*table, key.clone()), value.clone()),
@@ -208,6 +256,18 @@ fn compare(snapshot: &Snapshot, model: &Model) {
         assert_eq!(head.seq.0, expected.versions[&expected.head].0);
         assert_eq!(view.head_of(head.rid).unwrap(), Some(head));
         assert_eq!(view.values(head.rid).unwrap(), expected.values);
+        let is_purged = head.deleted
+            && expected.head > 1
+            && !expected.versions.contains_key(&(expected.head - 1));
+        assert_eq!(view.is_purged(&head).unwrap(), is_purged);
+        for number in 1..=newest {
+            let is_there = view.version(head.rid, VersionId(number)).unwrap().is_some();
+            assert_eq!(
+                is_there,
+                expected.versions.contains_key(&number),
+                "{number}"
+            );
+        }
         for (number, (seq, deleted, was_head, body)) in &expected.versions {
             let found = view.version(head.rid, VersionId(*number)).unwrap().unwrap();
             assert_eq!((found.seq.0, found.deleted), (*seq, *deleted));
@@ -330,6 +390,7 @@ proptest! {
         let report = store.verify(None).unwrap();
         prop_assert_eq!(report.findings, vec![]);
         prop_assert_eq!(report.changes, u64::try_from(model.changes.len()).unwrap());
-        prop_assert_eq!(report.versions, report.changes);
+        let kept: usize = model.resources.values().map(|r| r.versions.len()).sum();
+        prop_assert_eq!(report.versions, u64::try_from(kept).unwrap());
     }
 }

@@ -22,6 +22,7 @@ fn pair(number: u64) -> WriteSet {
         .to_vec();
     WriteSet {
         versions,
+        purges: Vec::new(),
         rows: Vec::new(),
         audit: vec![number.to_be_bytes().to_vec()],
     }
@@ -209,4 +210,68 @@ fn what_an_earlier_round_left_in_the_log_is_not_replayed() {
     fs::create_dir(&image).unwrap();
     fs::copy(live.join("data.mdb"), image.join("data.mdb")).unwrap();
     check_image(&image, written);
+}
+
+/// A purge is one commit: after a crash the resource is as it was, or gone with all its versions.
+#[test]
+fn a_purge_is_whole_or_did_not_happen() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    let store = support::open(&live);
+    for number in 1..=5 {
+        support::write(
+            &store,
+            support::set_of(vec![support::version("p", number, "{}")]),
+        );
+    }
+    let mut deletion = support::version("p", 6, "");
+    deletion.terms_removed = std::mem::take(&mut deletion.terms_added);
+    let set = WriteSet {
+        versions: vec![deletion],
+        purges: vec![store::Purge {
+            rid: store::Rid(1),
+            from: store::VersionId(1),
+            to: store::VersionId(5),
+        }],
+        ..WriteSet::default()
+    };
+    for is_folded in [false, true] {
+        if is_folded {
+            store.fold().unwrap();
+        }
+        let image = folder.path().join(format!("before{is_folded}"));
+        support::copy(&live, &image);
+        check_purged(&image, false);
+    }
+    support::write(&store, set);
+    for is_folded in [false, true] {
+        if is_folded {
+            store.fold().unwrap();
+        }
+        let image = folder.path().join(format!("after{is_folded}"));
+        support::copy(&live, &image);
+        check_purged(&image, true);
+    }
+}
+
+fn check_purged(image: &Path, is_purged: bool) {
+    let store = support::open(image);
+    assert_eq!(store.verify(None).unwrap().findings, vec![]);
+    let snapshot = store.snapshot().unwrap();
+    let view = snapshot.view();
+    let head = view.head(&support::key("p")).unwrap().unwrap();
+    assert_eq!(view.is_purged(&head).unwrap(), is_purged);
+    let kept: Vec<u64> = (1..=6)
+        .filter(|number| {
+            let number = store::VersionId(*number);
+            view.version(head.rid, number).unwrap().is_some()
+        })
+        .collect();
+    let (expected, posts) = match is_purged {
+        true => (vec![6], 0),
+        false => (vec![1, 2, 3, 4, 5], 1),
+    };
+    assert_eq!(kept, expected);
+    assert_eq!(view.postings(&support::term("p")).unwrap().count(), posts);
+    assert_eq!(view.last_seq().unwrap().0, if is_purged { 6 } else { 5 });
 }

@@ -350,3 +350,44 @@ fn invalid_write_sets_change_nothing() {
         assert!(store.commit(move |_| Ok::<_, ()>((set, ()))).is_err());
     }
 }
+
+#[test]
+fn only_what_is_deleted_is_purged_and_from_the_newest_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = support::open(folder.path());
+    let live = [1, 2].map(|number| support::version("live", number, "{}"));
+    let mut gone = [1, 2, 3].map(|number| support::version("gone", number, "{}"));
+    gone[2] = support::version("gone", 3, "");
+    support::write(
+        &store,
+        support::set_of(live.into_iter().chain(gone).collect()),
+    );
+    let purge = |rid, from, to| {
+        let set = store::WriteSet {
+            purges: vec![store::Purge {
+                rid: store::Rid(rid),
+                from: store::VersionId(from),
+                to: store::VersionId(to),
+            }],
+            ..Default::default()
+        };
+        store.commit(move |_| Ok::<_, ()>((set, ())))
+    };
+    for (rid, from, to) in [
+        (1, 1, 1),
+        (2, 1, 1),
+        (2, 1, 3),
+        (2, 0, 2),
+        (2, 2, 1),
+        (3, 1, 1),
+    ] {
+        let refused = matches!(
+            purge(rid, from, to),
+            Err(store::CommitError::Store(StoreError::Invalid(_)))
+        );
+        assert!(refused, "{rid} {from} {to}");
+    }
+    purge(2, 2, 2).unwrap();
+    purge(2, 1, 1).unwrap();
+    assert_eq!(store.verify(None).unwrap().findings, vec![]);
+}

@@ -44,6 +44,7 @@ fn written(folder: &Path) -> Store {
             &store,
             WriteSet {
                 versions: vec![new],
+                purges: Vec::new(),
                 rows: vec![row, blinded],
                 audit,
             },

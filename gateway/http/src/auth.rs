@@ -209,7 +209,7 @@ impl Caller {
             | Interaction::DeleteWhere { .. }
             | Interaction::Bundle => matches!(self.role, Role::Client | Role::Admin),
             Interaction::Operation(call) => match call.operation.effect {
-                Effect::Reads => true,
+                Effect::Reads | Effect::Asks => true,
                 Effect::Writes => matches!(self.role, Role::Client | Role::Admin),
                 Effect::Decides => matches!(self.role, Role::Reviewer | Role::Admin),
                 Effect::Administers => self.role == Role::Admin,

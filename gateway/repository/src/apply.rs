@@ -218,10 +218,14 @@ impl Arrival<'_, '_, '_> {
                 base = row.base.map(VersionId);
             }
         }
-        let base = base.filter(|base| base.0 <= head.newest.0).map(read);
+        // A base that was purged here since is none.
+        let base = match base {
+            Some(base) if view.version(head.rid, base)?.is_some() => Some(read(base)?),
+            _ => None,
+        };
         Ok(Ground {
             head,
-            base: base.transpose()?,
+            base,
             local,
             open,
         })

@@ -42,7 +42,7 @@ pub(super) struct Group {
     pub(super) held: Vec<Item>,
     /// More was needed than a group may hold: the blocked ones may be so for that alone.
     is_cut: bool,
-    /// Deliveries of resources that the store no longer knows: to be dropped.
+    /// Deliveries of resources that the store no longer knows, or that were purged: to be dropped.
     pub(super) void: Vec<(DeliveryKey, Rid)>,
     /// When the next delivery is due, if none is now.
     pub(super) next_due_ms: Option<i64>,
@@ -144,9 +144,10 @@ fn add(
 ) -> Result<(), StoreError> {
     let rid = delivery.rid();
     let head = view.head_of(rid)?;
+    // What was purged is gone here alone: nobody else is told to delete it.
     let stored = match head {
-        Some(head) => view.version(rid, head.version)?,
-        None => None,
+        Some(head) if !view.is_purged(&head)? => view.version(rid, head.version)?,
+        _ => None,
     };
     let Some((head, stored)) = head.zip(stored) else {
         group.void.push((at, rid));

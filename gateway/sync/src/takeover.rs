@@ -85,7 +85,8 @@ fn delivery_rows(
     let has_it = shadow.as_ref().is_some_and(|s| s.agreed == head.version.0);
     let was_sent = known.as_ref().is_some_and(|(_, d)| !d.sent.is_empty());
     let never_left = head.deleted && shadow.is_none() && !was_sent;
-    if has_it || never_left || !leaves(settings, &stored) {
+    let stays = never_left || view.is_purged(&head)? || !leaves(settings, &stored);
+    if has_it || stays {
         return Ok(rows);
     }
     let (at, delivery) = match known {

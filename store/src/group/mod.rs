@@ -226,5 +226,12 @@ fn size_of(set: &WriteSet) -> usize {
         .iter()
         .map(|row| row.key.len() + row.value.as_ref().map_or(0, Vec::len));
     let audit = set.audit.iter().map(|body| body.len() + 128);
-    versions.sum::<usize>() + rows.sum::<usize>() + audit.sum::<usize>()
+    let purged = set.purges.iter().map(|purge| {
+        let count = purge.to.0.saturating_sub(purge.from.0).saturating_add(1);
+        usize::try_from(count)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(64)
+    });
+    let purged = purged.fold(0, usize::saturating_add);
+    purged + versions.sum::<usize>() + rows.sum::<usize>() + audit.sum::<usize>()
 }

@@ -152,7 +152,9 @@ fn not_here() -> Failure {
 /// What a transaction runs after its writes.
 fn is_read(interaction: &Interaction) -> bool {
     match interaction {
-        Interaction::Operation(call) => call.operation.effect == Effect::Reads,
+        Interaction::Operation(call) => {
+            matches!(call.operation.effect, Effect::Reads | Effect::Asks)
+        }
         other => !matches!(other, Interaction::Bundle | Interaction::JobCancel { .. }),
     }
 }

@@ -54,6 +54,8 @@ pub enum Level {
 pub enum Effect {
     /// Changes nothing: GET and POST, for everybody who may read.
     Reads,
+    /// Changes nothing, but asks with a resource: POST, for everybody who may read.
+    Asks,
     /// Changes resources: POST, for those who may write.
     Writes,
     /// A person's decision: POST, for reviewers.

@@ -196,7 +196,7 @@ const MATCH: Operation = Operation {
     definition: "http://hl7.org/fhir/OperationDefinition/Patient-match",
     levels: &[Level::Type],
     types: &["Patient"],
-    effect: Effect::Reads,
+    effect: Effect::Asks,
     run: |asked| Box::pin(match_patients::answer(asked)),
 };
 
@@ -214,6 +214,6 @@ const CONVERT: Operation = Operation {
     definition: "http://hl7.org/fhir/OperationDefinition/Resource-convert",
     levels: &[Level::System],
     types: &[],
-    effect: Effect::Reads,
+    effect: Effect::Asks,
     run: |asked| Box::pin(convert::answer(asked)),
 };
