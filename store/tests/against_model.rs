@@ -273,15 +273,7 @@ fn compare(snapshot: &Snapshot, model: &Model) {
             assert_eq!((found.seq.0, found.deleted), (*seq, *deleted));
             assert_eq!((found.was_head, &found.body), (*was_head, body));
         }
-        let history: Vec<_> = expected.versions.iter().rev().collect();
-        let found = view.history(head.rid, Some(head.newest), 2).unwrap();
-        let wanted: Vec<_> = history
-            .iter()
-            .skip(1)
-            .take(2)
-            .map(|(number, version)| (VersionId(**number), Seq(version.0)))
-            .collect();
-        assert_eq!(found, wanted);
+        compare_history(view, &head, expected);
     }
     assert_eq!(view.head(&support::key("unknown")).unwrap(), None);
     for number in 0..8 {
@@ -314,6 +306,18 @@ fn compare(snapshot: &Snapshot, model: &Model) {
         .collect();
     assert_eq!(audit, model.audit);
     compare_rows(view, model);
+}
+
+fn compare_history(view: store::View<'_>, head: &store::Head, expected: &ModelResource) {
+    let history: Vec<_> = expected.versions.iter().rev().collect();
+    let found = view.history(head.rid, Some(head.newest), 2).unwrap();
+    let wanted: Vec<_> = history
+        .iter()
+        .skip(1)
+        .take(2)
+        .map(|(number, version)| (VersionId(**number), Seq(version.0)))
+        .collect();
+    assert_eq!(found, wanted);
 }
 
 fn compare_rows(view: store::View<'_>, model: &Model) {

@@ -11,6 +11,7 @@ mod log;
 mod merge;
 mod opened;
 mod plan;
+mod purge;
 mod read;
 mod review;
 mod rows;
@@ -31,6 +32,7 @@ pub use jobs::{
 };
 pub use log::{LogPage, LogRequest, Period};
 pub use merge::{MergeOrder, Merged};
+pub use purge::{PurgeCertificate, PurgeOrder, PurgeReport};
 pub use read::{HistoryPage, VersionInfo};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
 pub use rows::standing::{Notice, Standing};

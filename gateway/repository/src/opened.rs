@@ -1,5 +1,5 @@
 //! Versions read lately, unsealed and unpacked. A version never changes, so nothing here goes
-//! stale.
+//! stale but by a purge, which says so.
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -44,6 +44,13 @@ impl Opened {
             self.kept.insert((rid, version), Arc::new(stored.clone()));
         }
         Ok(stored)
+    }
+
+    /// Versions that were purged, up to this one.
+    pub(super) fn forget(&self, rid: Rid, newest: VersionId) {
+        for number in 1..=newest.0 {
+            self.kept.remove(&(rid, VersionId(number)));
+        }
     }
 }
 

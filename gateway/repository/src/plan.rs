@@ -11,7 +11,7 @@ use gateway_ground::failure::{Category, Failure};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use store::{
-    CommitError, Committed, Head, NewVersion, Origin, OriginKind, ResourceKey, RowWrite,
+    CommitError, Committed, Head, NewVersion, Origin, OriginKind, Purge, ResourceKey, RowWrite,
     StoreError, VersionId, View, WriteSet,
 };
 
@@ -126,6 +126,11 @@ impl<'p, 't> Plan<'p, 't> {
         let stamped = self.push(key, content, placement, (stamped, &mut given));
         self.given.insert(key.clone(), given);
         Ok(stamped)
+    }
+
+    /// Versions that are taken away in the same commit.
+    pub(super) fn purge(&mut self, purge: Purge) {
+        self.set.purges.push(purge);
     }
 
     /// A row that changes in the same commit.

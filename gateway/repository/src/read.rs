@@ -37,6 +37,9 @@ impl Repository {
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
         let head = known_head(&view, key)?;
+        if version < head.version && view.is_purged(&head)? {
+            return Err(purged(key));
+        }
         match self.inner.opened.version(&view, head.rid, version)? {
             Some(stored) if stored.deleted => Err(gone(key, version)),
             Some(stored) => Ok(stored),
@@ -63,13 +66,21 @@ impl Repository {
             }
         }
         let more = items.len() > count;
+        // After a purge the numbers do not start at 1.
+        let total = match view.history(head.rid, Some(VersionId(2)), 1)?.is_empty() {
+            false => head.newest.0,
+            true => {
+                let all = view.history(head.rid, None, usize::MAX)?;
+                u64::try_from(all.len()).unwrap_or(u64::MAX)
+            }
+        };
         let next = versions
             .last()
             .map(|last| last.stored.version)
             .filter(|_| more);
         Ok(HistoryPage {
             versions,
-            total: head.newest.0,
+            total,
             next,
         })
     }
@@ -87,9 +98,17 @@ pub(super) fn method(stored: &StoredVersion) -> &'static str {
 pub(super) fn live_head(view: &View<'_>, key: &ResourceKey) -> Result<Head, Failure> {
     let head = known_head(view, key)?;
     match head.deleted {
+        true if view.is_purged(&head)? => Err(purged(key)),
         true => Err(gone(key, head.version)),
         false => Ok(head),
     }
+}
+
+/// 410 for what a purge took away.
+pub(super) fn purged(key: &ResourceKey) -> Failure {
+    let (type_, id) = (&key.resource_type, &key.id);
+    let text = std::format!("{type_}/{id} was purged for good; the audit says when and by whom");
+    Failure::new(Category::Gone, "E-READ-5", IssueCode::Deleted, text)
 }
 
 /// 404 when the key was never written.

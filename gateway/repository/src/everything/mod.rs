@@ -7,6 +7,7 @@ mod mentions;
 
 use super::Repository;
 use fhir_mapping::model::IssueCode;
+use fhir_mapping::search::Zone;
 use gateway_ground::failure::{Category, Failure};
 use members::{Member, Members};
 use std::collections::{BTreeMap, HashSet};
@@ -87,6 +88,26 @@ impl Repository {
         }
         Ok(page)
     }
+}
+
+/// All live resources of a compartment, ascending; the focus itself may be deleted.
+pub(super) fn compartment_rids(
+    view: &View<'_>,
+    zone: &Zone,
+    focus: &ResourceKey,
+) -> Result<Vec<Rid>, Failure> {
+    let request = EverythingRequest {
+        focus: focus.clone(),
+        types: HashSet::new(),
+        since_ms: None,
+        start: None,
+        end: None,
+        count: usize::MAX,
+        after: None,
+    };
+    let members = Members::of(view, zone, &request)?;
+    let rids = members.map(|member| Ok(member?.rid));
+    rids.collect()
 }
 
 struct Walk<'v, 't> {

@@ -9,6 +9,7 @@ mod lastn;
 mod match_patients;
 mod merge;
 mod meta;
+mod purge;
 mod resolve;
 mod subscription_status;
 mod table;

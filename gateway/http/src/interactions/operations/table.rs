@@ -2,7 +2,7 @@
 
 use super::{
     Effect, Level, Operation, convert, everything, export, lastn, match_patients, merge, meta,
-    resolve, subscription_status, terminology, validate,
+    purge, resolve, subscription_status, terminology, validate,
 };
 
 pub(super) static ALL: &[Operation] = &[
@@ -27,6 +27,7 @@ pub(super) static ALL: &[Operation] = &[
     CONVERT,
     VALIDATE,
     RESOLVE,
+    PURGE,
 ];
 
 const VALIDATE: Operation = Operation {
@@ -45,6 +46,15 @@ pub(super) const RESOLVE: Operation = Operation {
     types: &["Task"],
     effect: Effect::Decides,
     run: |asked| Box::pin(resolve::answer(asked)),
+};
+
+const PURGE: Operation = Operation {
+    name: "purge",
+    definition: "https://wayside.example/fhir/OperationDefinition/Patient-purge",
+    levels: &[Level::Instance],
+    types: &["Patient"],
+    effect: Effect::Administers,
+    run: |asked| Box::pin(purge::answer(asked)),
 };
 
 const SUBSCRIPTION_STATUS: Operation = Operation {

@@ -6,6 +6,7 @@ mod judging;
 mod labels;
 mod newest;
 mod persons;
+mod purging;
 mod rows;
 mod whole_records;
 
