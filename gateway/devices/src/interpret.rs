@@ -8,6 +8,7 @@ use super::{DeviceSettings, held};
 use fhir_mapping::model::{Issue, IssueCode};
 use gateway_ground::clock::Stopwatch;
 use gateway_ground::failure::{Category, Failure};
+use gateway_ground::lasting;
 use gateway_repository::{Actor, Repository, Transaction, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,34 +32,23 @@ const CHANGES_AT_ONCE: usize = 256;
 pub async fn interpret_loop(
     devices: DeviceSettings,
     repository: Repository,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let woken = Arc::clone(&devices.woken);
-    let listener: Arc<Notify> = Arc::clone(&woken);
+    let listener: Arc<Notify> = Arc::clone(&devices.woken);
     repository
         .store()
         .on_commit(move |_seq| listener.notify_one());
-    let mut interpreter = Interpreter {
-        devices,
-        repository,
-        seen: None,
-        sweep_is_due: false,
-        last_sweep: None,
-    };
-    loop {
-        let (pause, may_wake) = match interpreter.round(&stop).await {
-            Ok(pause) => (pause, true),
-            Err(failure) => {
-                log_failure(&failure);
-                (FAULT_PAUSE, false)
-            }
+    let begin = || {
+        let interpreter = Interpreter {
+            devices: devices.clone(),
+            repository: repository.clone(),
+            seen: None,
+            sweep_is_due: false,
+            last_sweep: None,
         };
-        tokio::select! {
-            _stopped = stop.wait_for(|stop| *stop) => return,
-            () = woken.notified(), if may_wake => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+        interpreter.serve(stop.clone())
+    };
+    lasting::keep("interpreting", stop.clone(), begin).await;
 }
 
 fn log_failure(failure: &Failure) {
@@ -85,6 +75,25 @@ enum Progress {
 }
 
 impl Interpreter {
+    /// Round after round; between two it sleeps until messages or patients may have come.
+    async fn serve(mut self, mut stop: watch::Receiver<bool>) {
+        let woken = Arc::clone(&self.devices.woken);
+        loop {
+            let (pause, may_wake) = match self.round(&stop).await {
+                Ok(pause) => (pause, true),
+                Err(failure) => {
+                    log_failure(&failure);
+                    (FAULT_PAUSE, false)
+                }
+            };
+            tokio::select! {
+                _stopped = stop.wait_for(|stop| *stop) => return,
+                () = woken.notified(), if may_wake => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
     /// All that waits, then what is held for a patient if patients came; gives the longest pause
     /// until the next round. `Err` when a message met trouble of the store; the others were served
     /// all the same.

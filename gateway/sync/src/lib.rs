@@ -18,15 +18,12 @@ mod target;
 mod targets;
 
 use gateway_ground::failure::Failure;
+use gateway_ground::lasting;
 use gateway_repository::Repository;
 use loops::Courier;
 use std::fmt;
-use std::time::Duration;
 use targets::fhir::FhirTarget;
 use tokio::sync::watch;
-
-/// Pause before a loop that broke is started anew.
-const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// One target of `kind = "fhir"`, as the configuration gives it.
 #[derive(Clone)]
@@ -104,41 +101,21 @@ pub fn backlog(repository: &Repository, target: u16, limit: usize) -> Result<Bac
 
 /// Serves one target until `stop` turns true (or its sender is dropped); spawn one for each target.
 /// Stopping in the middle is as safe as a power cut: everything that counts is in the store.
-pub async fn run(
-    settings: TargetSettings,
-    repository: Repository,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn run(settings: TargetSettings, repository: Repository, stop: watch::Receiver<bool>) {
     let (tell, wake) = watch::channel(0_u64);
     repository.store().on_commit(move |seq| {
         let _former = tell.send_replace(seq.0);
     });
-    loop {
-        let target = match FhirTarget::new(&settings, repository.clock().clone()) {
-            Ok(target) => Box::new(target),
-            Err(reason) => {
-                tracing::error!(target_name = %settings.name, "{reason}; nothing is exchanged");
-                let _stopped = stop.wait_for(|stop| *stop).await.is_ok();
-                return;
-            }
-        };
-        let courier = Courier::new(settings.clone(), repository.clone(), target);
-        // A task of its own, so that a broken invariant ends one round and not the exchange.
-        let mut work = tokio::spawn(courier.serve(wake.clone()));
-        let ended = tokio::select! {
-            _stopped = stop.wait_for(|stop| *stop) => None,
-            ended = &mut work => Some(ended.is_ok()),
-        };
-        match ended {
-            None => {
-                work.abort();
-                return;
-            }
-            Some(true) => return, // the store is closed
-            Some(false) => {
-                tracing::error!(target_name = %settings.name, "E-SYNC-6: the loop broke; restarting");
-                tokio::time::sleep(RESTART_PAUSE).await;
-            }
+    let target = match FhirTarget::new(&settings, repository.clock().clone()) {
+        Ok(target) => target,
+        Err(reason) => {
+            tracing::error!(target_name = %settings.name, "{reason}; nothing is exchanged");
+            return;
         }
-    }
+    };
+    let begin = || {
+        let target = Box::new(target.clone());
+        Courier::new(settings.clone(), repository.clone(), target).serve(wake.clone())
+    };
+    lasting::keep(&settings.name, stop, begin).await;
 }

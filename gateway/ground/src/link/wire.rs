@@ -31,7 +31,8 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// The client of one target; connections are pooled and kept alive.
+/// The client of one target; connections are pooled and kept alive. Clones share the pool.
+#[derive(Clone)]
 pub struct Wire {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }

@@ -12,12 +12,9 @@ mod roster;
 mod subscription;
 
 use desk::Desk;
+use gateway_ground::lasting;
 use gateway_repository::Repository;
-use std::time::Duration;
 use tokio::sync::{broadcast, watch};
-
-/// Pause before a loop that broke is started anew.
-const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the site allows.
 #[derive(Clone, Debug)]
@@ -38,30 +35,15 @@ pub type Bell = broadcast::Sender<String>;
 pub async fn run(
     settings: SubscriptionSettings,
     repository: Repository,
-    (bell, mut stop): (Bell, watch::Receiver<bool>),
+    (bell, stop): (Bell, watch::Receiver<bool>),
 ) {
     let (tell, wake) = watch::channel(0_u64);
     repository.store().on_commit(move |seq| {
         let _former = tell.send_replace(seq.0);
     });
-    loop {
+    let begin = || {
         let desk = Desk::new(settings.clone(), repository.clone(), bell.clone());
-        // A task of its own, so that a broken invariant ends one round and not the service.
-        let mut work = tokio::spawn(desk.serve(wake.clone()));
-        let ended = tokio::select! {
-            _stopped = stop.wait_for(|stop| *stop) => None,
-            ended = &mut work => Some(ended.is_ok()),
-        };
-        match ended {
-            None => {
-                work.abort();
-                return;
-            }
-            Some(true) => return, // the store is closed
-            Some(false) => {
-                tracing::error!("E-SUBSCRIPTION-1: the loop broke; restarting");
-                tokio::time::sleep(RESTART_PAUSE).await;
-            }
-        }
-    }
+        desk.serve(wake.clone())
+    };
+    lasting::keep("subscriptions", stop, begin).await;
 }

@@ -28,6 +28,7 @@ const PAGE_SIZE: usize = 100;
 const GZIP_FROM_BYTES: usize = 512;
 
 /// The transport of one target.
+#[derive(Clone)]
 pub(crate) struct FhirTarget {
     base: String,
     authorization: Option<HeaderValue>,
