@@ -2,7 +2,7 @@
 
 use super::item::{Item, Node, Value};
 use super::moment::Moment;
-use super::{Budget, Stop};
+use super::{Budget, Stop, number};
 use crate::model::Json;
 use bigdecimal::BigDecimal;
 use std::cmp::Ordering;
@@ -125,16 +125,9 @@ pub(super) fn equivalent(
         (Value::Moment(one), Value::Moment(two)) => {
             one.known == two.known && moments_equal(one, two) == Some(true)
         }
-        (Value::Quantity(left), Value::Quantity(right)) => {
-            left.order(right) == Some(Ordering::Equal)
-        }
+        (Value::Quantity(left), Value::Quantity(right)) => left.is_equivalent(right),
         _ => match (decimal(&one), decimal(&two)) {
-            (Some(one), Some(two)) => {
-                let scale = one
-                    .fractional_digit_count()
-                    .min(two.fractional_digit_count());
-                one.round(scale) == two.round(scale)
-            }
+            (Some(one), Some(two)) => number::is_equivalent(&one, &two),
             _ => values_equal(&one, &two) == Some(true),
         },
     })
@@ -172,7 +165,7 @@ fn deep(one: Option<&Json>, two: Option<&Json>, budget: &mut Budget) -> Result<b
             true
         }
         (Some(Json::Number(one)), Some(Json::Number(two))) => {
-            one == two || super::number::parse(one) == super::number::parse(two)
+            one == two || number::parse(one) == number::parse(two)
         }
         (Some(one), Some(two)) => one == two,
         _ => false,

@@ -21,6 +21,17 @@ pub(super) struct Local<'a, 'l> {
     pub(super) total: Option<&'l [Item<'a>]>,
 }
 
+impl<'a, 'l> Local<'a, 'l> {
+    /// The same for one item of a collection.
+    pub(super) fn on(self, (index, item): (usize, &'l Item<'a>)) -> Local<'a, 'l> {
+        Local {
+            this: std::slice::from_ref(item),
+            index: Some(index),
+            total: self.total,
+        }
+    }
+}
+
 pub(super) type Items<'a> = Vec<Item<'a>>;
 
 impl<'a> Run<'a, '_> {
@@ -93,7 +104,7 @@ impl<'a> Run<'a, '_> {
             }
             Expr::As(inner, name) => {
                 let items = self.eval(inner, local)?;
-                Ok(items.into_iter().filter(|i| is_of(i, name)).collect())
+                as_type(items, name)
             }
         }
     }
@@ -139,10 +150,18 @@ impl<'a> Run<'a, '_> {
         let mut found = Vec::new();
         for item in before {
             self.budget.spend(1)?;
-            if let Item::Node(node) = item {
-                let count = found.len();
-                navigate::member(node, name, &mut found);
-                self.budget.spend(found.len() - count)?;
+            match item {
+                Item::Node(node) => {
+                    let count = found.len();
+                    navigate::member(node, name, &mut found);
+                    self.budget.spend(found.len() - count)?;
+                }
+                Item::Value(Value::Type(space, of)) => match name {
+                    "namespace" => found.push(Item::text(*space)),
+                    "name" => found.push(Item::text(of.clone())),
+                    _ => {}
+                },
+                Item::Value(_) => {}
             }
         }
         Ok(found)
@@ -185,12 +204,45 @@ pub(super) fn count_item<'a>(count: usize) -> Item<'a> {
 pub(super) fn is<'a>(items: &[Item<'a>], name: &TypeName) -> Result<Items<'a>, Stop> {
     match items {
         [] => Ok(Vec::new()),
-        [one] => Ok(vec![Item::bool(is_of(one, name))]),
+        [one] => {
+            known(name)?;
+            Ok(vec![Item::bool(is_of(one, name))])
+        }
         _ => Err(Stop::Several("is")),
     }
 }
 
-pub(super) fn is_of(item: &Item<'_>, name: &TypeName) -> bool {
+/// `as`: the item when it is of the type; refused for several.
+pub(super) fn as_type<'a>(items: Items<'a>, name: &TypeName) -> Result<Items<'a>, Stop> {
+    if items.len() > 1 {
+        return Err(Stop::Several("as"));
+    }
+    of_type(items, name)
+}
+
+/// The items of a type.
+pub(super) fn of_type<'a>(items: Items<'a>, name: &TypeName) -> Result<Items<'a>, Stop> {
+    if !items.is_empty() {
+        known(name)?;
+    }
+    let fits = |item: &Item<'a>| match item {
+        Item::Node(node) => match node.shape() {
+            Shape::Unknown => false,
+            _ => name.takes_out(node.type_name()),
+        },
+        Item::Value(value) => name.takes_system(value.type_name()),
+    };
+    Ok(items.into_iter().filter(fits).collect())
+}
+
+fn known(name: &TypeName) -> Result<(), Stop> {
+    match name.is_known() {
+        true => Ok(()),
+        false => Err(Stop::Unknown("a type of this name")),
+    }
+}
+
+fn is_of(item: &Item<'_>, name: &TypeName) -> bool {
     match item {
         Item::Node(node) => match node.shape() {
             Shape::Unknown => false,

@@ -27,6 +27,10 @@ pub(super) enum MomentKind {
 
 const SECOND: i64 = 1_000_000_000;
 
+/// Digits of a date-time or a time, by how many of its fields are known; a fraction adds its own.
+pub(super) const DATE_DIGITS: [usize; 6] = [4, 6, 8, 10, 12, 14];
+pub(super) const CLOCK_DIGITS: [usize; 3] = [2, 4, 6];
+
 impl Moment {
     /// The part of a literal after `@`: `2012-04`, `2012T`, `T14:30`.
     pub(super) fn literal(text: &str) -> Option<Moment> {
@@ -306,6 +310,27 @@ impl Moment {
             }
         }
         Some(moment)
+    }
+
+    /// The same, known to so many digits: 6 for a month, 17 for milliseconds. `None` when no date
+    /// or time has so many.
+    pub(super) fn to_digits(&self, digits: i64) -> Option<Moment> {
+        let digits = usize::try_from(digits).ok()?;
+        let of_kind = match self.kind {
+            MomentKind::Time => CLOCK_DIGITS.as_slice(),
+            _ => DATE_DIGITS.as_slice(),
+        };
+        let whole = of_kind.last().copied().unwrap_or(0);
+        let mut cut = self.clone();
+        if digits == whole + 3 {
+            return Some(cut);
+        }
+        cut.known = of_kind.iter().position(|known| *known == digits)? + 1;
+        cut.fraction = 0;
+        if self.kind == MomentKind::DateTime && cut.known <= 3 {
+            return Some(cut.to_date());
+        }
+        Some(cut)
     }
 
     /// The date of a date-time, as known as it is.

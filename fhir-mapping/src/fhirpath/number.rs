@@ -1,10 +1,11 @@
 //! Decimals of any length within a bound, and quantities.
 
+use crate::terminology::measure;
 use bigdecimal::BigDecimal;
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-/// A value with a unit: a UCUM code, or a calendar word as `days`.
+/// A value with a unit: a UCUM code, or a calendar word as written: `day`, `days`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantity {
     pub value: BigDecimal,
@@ -53,19 +54,88 @@ pub(super) fn text(value: &BigDecimal) -> String {
 }
 
 impl Quantity {
+    /// A number without a unit.
+    pub(super) fn plain(value: BigDecimal) -> Quantity {
+        let unit = "1".to_owned();
+        Quantity { value, unit }
+    }
+
     /// Which is more; `None` when the units cannot be compared.
     pub(super) fn order(&self, other: &Quantity) -> Option<Ordering> {
-        if self.code() == other.code() {
-            return Some(self.value.cmp(&other.value));
+        Some(self.value.cmp(&other.converted(self.code())?))
+    }
+
+    /// Whether both are the same in the larger unit, as far as the one that is known less tells.
+    pub(super) fn is_equivalent(&self, other: &Quantity) -> bool {
+        let (one, two) = (self.in_ucum(), other.in_ucum());
+        let (larger, smaller) = match one.is_larger_unit(&two) {
+            Some(true) => (one, two),
+            Some(false) => (two, one),
+            None => return false,
+        };
+        let converted = smaller.converted(larger.code());
+        converted.is_some_and(|value| is_equivalent(&larger.value, &value))
+    }
+
+    /// Whether the unit is at least as large as the other's; `None` when they do not compare.
+    fn is_larger_unit(&self, other: &Quantity) -> Option<bool> {
+        let one = Quantity {
+            value: BigDecimal::from(1),
+            unit: self.unit.clone(),
+        };
+        Some(one.converted(other.code())? >= one.value)
+    }
+
+    /// Months and years as the means that UCUM has for them: equivalent, never equal.
+    fn in_ucum(&self) -> Quantity {
+        let unit = match self.code() {
+            "years" => "a",
+            "months" => "mo",
+            code => code,
+        };
+        Quantity {
+            value: self.value.clone(),
+            unit: unit.to_owned(),
         }
-        let (one, two) = (metric(self.code())?, metric(other.code())?);
-        if one.0 != two.0 {
-            return None;
+    }
+
+    /// The value in another unit; `None` when that measures something else, or is not known.
+    pub(super) fn converted(&self, code: &str) -> Option<BigDecimal> {
+        let from = self.code();
+        match (from, code) {
+            _ if from == code => return Some(self.value.clone()),
+            ("years", "months") => return bounded(&self.value * BigDecimal::from(12)),
+            ("months", "years") => return bounded(&self.value / BigDecimal::from(12)),
+            _ => {}
         }
-        let factor = |text: &str| BigDecimal::from_str(text).ok();
-        let left = &self.value * factor(one.1)?;
-        let right = &other.value * factor(two.1)?;
-        Some(left.cmp(&right))
+        let text = self.value.to_scientific_notation();
+        parse(&measure::conversion(from, code)?.apply(&text)?)
+    }
+
+    /// The sum in the smaller of both units.
+    pub(super) fn plus(&self, other: &Quantity) -> Option<Quantity> {
+        let (kept, moved) = match self.is_larger_unit(other)? && self.code() != other.code() {
+            true => (other, self),
+            false => (self, other),
+        };
+        let value = bounded(&kept.value + moved.converted(kept.code())?)?;
+        let unit = kept.unit.clone();
+        Some(Quantity { value, unit })
+    }
+
+    /// The unit of the product (`.`) or the quotient (`/`) of two quantities.
+    pub(super) fn joined_unit(&self, sign: char, other: &Quantity) -> String {
+        let grouped = |code: &str| match code.contains(['.', '/']) {
+            true => format!("({code})"),
+            false => code.to_owned(),
+        };
+        let (one, two) = (self.code(), other.code());
+        match sign {
+            _ if two == "1" => one.to_owned(),
+            '.' if one == "1" => two.to_owned(),
+            '/' if one == two => "1".to_owned(),
+            _ => format!("{}{sign}{}", grouped(one), grouped(two)),
+        }
     }
 
     /// Weeks and shorter calendar durations are UCUM's; months and years are not.
@@ -77,38 +147,16 @@ impl Quantity {
             Some("minutes") => "min",
             Some("seconds") => "s",
             Some("milliseconds") => "ms",
-            _ => &self.unit,
+            Some(long) => long,
+            None => &self.unit,
         }
     }
 }
 
-/// Dimension and factor of the units that expressions compare across.
-fn metric(code: &str) -> Option<(&'static str, &'static str)> {
-    Some(match code {
-        "kg" => ("mass", "1000"),
-        "g" => ("mass", "1"),
-        "mg" => ("mass", "0.001"),
-        "ug" => ("mass", "0.000001"),
-        "ng" => ("mass", "0.000000001"),
-        "[lb_av]" => ("mass", "453.59237"),
-        "[oz_av]" => ("mass", "28.349523125"),
-        "km" => ("length", "1000"),
-        "m" => ("length", "1"),
-        "cm" => ("length", "0.01"),
-        "mm" => ("length", "0.001"),
-        "um" => ("length", "0.000001"),
-        "[in_i]" => ("length", "0.0254"),
-        "[ft_i]" => ("length", "0.3048"),
-        "L" | "l" => ("volume", "1"),
-        "dL" => ("volume", "0.1"),
-        "mL" | "ml" => ("volume", "0.001"),
-        "uL" => ("volume", "0.000001"),
-        "wk" => ("time", "604800"),
-        "d" => ("time", "86400"),
-        "h" => ("time", "3600"),
-        "min" => ("time", "60"),
-        "s" => ("time", "1"),
-        "ms" => ("time", "0.001"),
-        _ => return None,
-    })
+/// Equal as far as both are known (N1 6.1.2).
+pub(super) fn is_equivalent(one: &BigDecimal, two: &BigDecimal) -> bool {
+    let scale = one
+        .fractional_digit_count()
+        .min(two.fractional_digit_count());
+    one.round(scale) == two.round(scale)
 }

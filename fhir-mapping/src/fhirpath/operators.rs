@@ -231,18 +231,12 @@ fn arithmetic<'a>(
         (Value::Moment(moment), Value::Quantity(quantity)) => {
             moved(operator, moment, quantity)?.map(Value::Moment)
         }
-        (Value::Quantity(one), Value::Quantity(two)) => quantities(operator, one, two)?,
-        (Value::Quantity(one), number) => match compare::decimal(number) {
-            Some(number) if matches!(operator, Operator::Times | Operator::Divide) => {
-                decimals(operator, &one.value, &number)?.map(|value| {
-                    Value::Quantity(Quantity {
-                        value,
-                        unit: one.unit.clone(),
-                    })
-                })
+        (Value::Quantity(_), _) | (_, Value::Quantity(_)) => {
+            match (as_quantity(&left), as_quantity(&right)) {
+                (Some(one), Some(two)) => quantities(operator, &one, &two)?,
+                _ => return Err(Stop::Type(who)),
             }
-            _ => return Err(Stop::Type(who)),
-        },
+        }
         _ => match (compare::decimal(&left), compare::decimal(&right)) {
             (Some(one), Some(two)) => decimal_result(operator, &one, &two)?,
             _ => return Err(Stop::Type(who)),
@@ -296,28 +290,34 @@ fn decimals(
     number::bounded(result).map(Some).ok_or(Stop::Number)
 }
 
+fn as_quantity(value: &Value<'_>) -> Option<Quantity> {
+    match value {
+        Value::Quantity(quantity) => Some(quantity.clone()),
+        number => compare::decimal(number).map(Quantity::plain),
+    }
+}
+
+/// Empty where the units measure different things.
 fn quantities<'a>(
     operator: Operator,
     one: &Quantity,
     two: &Quantity,
 ) -> Result<Option<Value<'a>>, Stop> {
-    let same = one.code() == two.code();
-    let (value, unit) = match operator {
-        Operator::Add | Operator::Subtract if same => (
-            decimals(operator, &one.value, &two.value)?,
-            one.unit.clone(),
-        ),
-        Operator::Divide if same => (decimals(operator, &one.value, &two.value)?, "1".to_owned()),
-        Operator::Times if two.unit == "1" => (
-            decimals(operator, &one.value, &two.value)?,
-            one.unit.clone(),
-        ),
-        Operator::Times if one.unit == "1" => (
-            decimals(operator, &one.value, &two.value)?,
-            two.unit.clone(),
-        ),
-        _ => (None, String::new()),
+    let sign = match operator {
+        Operator::Add => return Ok(one.plus(two).map(Value::Quantity)),
+        Operator::Subtract => {
+            let less = Quantity {
+                value: -two.value.clone(),
+                unit: two.unit.clone(),
+            };
+            return Ok(one.plus(&less).map(Value::Quantity));
+        }
+        Operator::Times => '.',
+        Operator::Divide => '/',
+        _ => return Err(Stop::Type("div or mod")),
     };
+    let value = decimals(operator, &one.value, &two.value)?;
+    let unit = one.joined_unit(sign, two);
     Ok(value.map(|value| Value::Quantity(Quantity { value, unit })))
 }
 

@@ -261,7 +261,7 @@ impl Parser {
         self.at += 1;
         let unit = match self.kind() {
             Kind::Text(unit) => Some(unit),
-            Kind::Name(word) => number::calendar_unit(&word).map(str::to_owned),
+            Kind::Name(word) => number::calendar_unit(&word).map(|_plural| word),
             _ => None,
         };
         if let Some(unit) = unit {

@@ -1,5 +1,6 @@
 //! Type names in expressions, and which types specialise which.
 
+use crate::structure::primitive::Primitive;
 use crate::structure::table::table;
 
 /// `Patient`, `FHIR.string`, `System.String`.
@@ -33,7 +34,7 @@ impl TypeName {
     /// Whether an element of FHIR type `found` is of this type.
     pub(super) fn takes_fhir(&self, found: &str) -> bool {
         match self.space {
-            None | Some(Space::Fhir) => specialises(found, &self.name) || self.is_loose(found),
+            None | Some(Space::Fhir) => specialises(found, &self.name),
             Some(Space::System | Space::Other) => false,
         }
     }
@@ -46,30 +47,32 @@ impl TypeName {
         }
     }
 
-    /// R4's own invariants write `answer is Boolean` where the element is a `boolean`.
-    fn is_loose(&self, found: &str) -> bool {
-        self.space.is_none()
-            && matches!(
-                self.name.as_str(),
-                "Boolean" | "String" | "Integer" | "Decimal" | "Date" | "DateTime" | "Time"
-            )
-            && system_of(found) == Some(self.name.as_str())
+    /// The same for `as` and `ofType()`, which take a primitive for its own type alone: a `code`
+    /// is a `string`, but is not taken out of a collection as one.
+    pub(super) fn takes_out(&self, found: &str) -> bool {
+        match found.starts_with(|c: char| c.is_ascii_lowercase()) {
+            true => self.space != Some(Space::System) && found == self.name,
+            false => self.takes_fhir(found),
+        }
+    }
+
+    /// Whether there may be items of this type.
+    pub(super) fn is_known(&self) -> bool {
+        let is_system = matches!(
+            self.name.as_str(),
+            "Boolean" | "String" | "Integer" | "Decimal" | "Date" | "DateTime" | "Time" | "Any"
+        );
+        match self.space {
+            Some(Space::System | Space::Other) => true,
+            Some(Space::Fhir) => is_fhir(&self.name),
+            None => is_system || is_fhir(&self.name),
+        }
     }
 }
 
-/// The System type that a primitive's value has.
-fn system_of(fhir: &str) -> Option<&'static str> {
-    Some(match fhir {
-        "boolean" => "Boolean",
-        "integer" | "positiveInt" | "unsignedInt" => "Integer",
-        "decimal" => "Decimal",
-        "date" => "Date",
-        "dateTime" | "instant" => "DateTime",
-        "time" => "Time",
-        "xhtml" => return None,
-        primitive if primitive.starts_with(|c: char| c.is_ascii_lowercase()) => "String",
-        _ => return None,
-    })
+fn is_fhir(name: &str) -> bool {
+    let is_other = matches!(name, "xhtml" | "MoneyQuantity" | "SimpleQuantity");
+    is_other || Primitive::of(name).is_some() || table().type_named(name).is_some()
 }
 
 /// Whether `found` is `wanted` or derives from it.

@@ -210,6 +210,10 @@ fn rules() {
             "per-1",
         ),
         (
+            r#"{"resourceType":"Patient","name":[{"period":{"start":"2026-01-02","end":"2026-01-01"}}]}"#,
+            "per-1",
+        ),
+        (
             r#"{"resourceType":"Patient","name":[{"period":{"id":"x"}}]}"#,
             "ele-1",
         ),

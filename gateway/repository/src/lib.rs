@@ -62,6 +62,7 @@ struct Inner {
     jobs: tokio::sync::Notify,
     opened: opened::Opened,
     profiles: validation::ProfileCache,
+    lanes: write::Lanes,
 }
 
 impl Repository {
@@ -76,6 +77,7 @@ impl Repository {
                 jobs: tokio::sync::Notify::new(),
                 opened: opened::Opened::default(),
                 profiles: validation::ProfileCache::default(),
+                lanes: write::Lanes::default(),
             }),
         }
     }

@@ -95,13 +95,22 @@ pub(in crate::fhirpath) fn call<'a>(
     };
     let mut converted = value.and_then(|value| convert(value, target));
     if let Some(unit) = call.text(run, 0)? {
-        let fits = |value: &Value<'_>| matches!(value, Value::Quantity(q) if q.unit == *unit);
-        converted = converted.filter(fits);
+        converted = converted.and_then(|value| in_unit(&value, &unit));
     }
     Ok(match name {
         Name::To(_) => one(converted),
         Name::ConvertsTo(_) => vec![Item::bool(converted.is_some())],
     })
+}
+
+fn in_unit<'a>(value: &Value<'a>, unit: &str) -> Option<Value<'a>> {
+    let Value::Quantity(quantity) = value else {
+        return None;
+    };
+    let mut wanted = Quantity::plain(BigDecimal::from(0));
+    wanted.unit = unit.to_owned();
+    wanted.value = quantity.converted(wanted.code())?;
+    Some(Value::Quantity(wanted))
 }
 
 fn convert(value: Value<'_>, target: Target) -> Option<Value<'_>> {
@@ -188,23 +197,19 @@ fn plain_number(text: &str) -> Option<BigDecimal> {
 }
 
 fn quantity(value: Value<'_>) -> Option<Quantity> {
-    let plain = |value| Quantity {
-        value,
-        unit: "1".to_owned(),
-    };
     match value {
         Value::Quantity(quantity) => Some(quantity),
-        Value::Integer(whole) => Some(plain(BigDecimal::from(whole))),
-        Value::Decimal(decimal) => Some(plain(decimal)),
-        Value::Bool(value) => Some(plain(BigDecimal::from(i64::from(value)))),
+        Value::Integer(whole) => Some(Quantity::plain(BigDecimal::from(whole))),
+        Value::Decimal(decimal) => Some(Quantity::plain(decimal)),
+        Value::Bool(value) => Some(Quantity::plain(BigDecimal::from(i64::from(value)))),
         Value::Text(text) => {
             let Some((number, unit)) = text.split_once(' ') else {
-                return plain_number(&text).map(plain);
+                return plain_number(&text).map(Quantity::plain);
             };
             let quoted = unit.strip_prefix('\'').and_then(|u| u.strip_suffix('\''));
             let unit = match quoted {
                 Some(code) => code.to_owned(),
-                None => number::calendar_unit(unit)?.to_owned(),
+                None => number::calendar_unit(unit).map(|_plural| unit.to_owned())?,
             };
             let value = plain_number(number)?;
             Some(Quantity { value, unit })

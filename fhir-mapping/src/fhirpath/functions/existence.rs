@@ -2,7 +2,7 @@
 
 use super::super::Stop;
 use super::super::compare::Set;
-use super::super::evaluate::{Items, Run, count_item};
+use super::super::evaluate::{Items, Run, as_type, count_item};
 use super::super::item::{Item, Value, truth};
 use super::super::types::TypeName;
 use super::{Arguments, Call};
@@ -85,7 +85,10 @@ pub(in crate::fhirpath) fn call<'a>(
             _ => false,
         },
         Name::Is => return typed(&input, call.type_name()),
-        Name::As => return Ok(super::of_type(input, call.type_name())),
+        Name::As => {
+            let name = call.type_name();
+            return name.map_or(Ok(Vec::new()), |name| as_type(input, name));
+        }
     };
     Ok(vec![Item::bool(answer)])
 }

@@ -19,9 +19,10 @@ pub(in crate::fhirpath) enum Name {
     ConformsTo,
     HtmlChecks,
     Type,
+    Comparable,
 }
 
-pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 7] = [
+pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 8] = [
     ("extension", Name::Extension, Arguments::ONE),
     ("getValue", Name::GetValue, Arguments::NONE),
     ("resolve", Name::Resolve, Arguments::NONE),
@@ -29,6 +30,7 @@ pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 7] = [
     ("conformsTo", Name::ConformsTo, Arguments::ONE),
     ("htmlChecks", Name::HtmlChecks, Arguments::NONE),
     ("type", Name::Type, Arguments::NONE),
+    ("comparable", Name::Comparable, Arguments::ONE),
 ];
 
 pub(in crate::fhirpath) fn call<'a>(
@@ -66,6 +68,10 @@ pub(in crate::fhirpath) fn call<'a>(
             run.budget.spend(text.len() / 64)?;
             Ok(vec![Item::bool(narrative::fault(&text).is_none())])
         }
+        Name::Comparable => {
+            let other = call.items(run, 0)?;
+            comparable(&input, &other)
+        }
         Name::Type => {
             let types = input.iter().map(|item| {
                 let (space, name) = match item {
@@ -76,6 +82,20 @@ pub(in crate::fhirpath) fn call<'a>(
             });
             Ok(types.collect())
         }
+    }
+}
+
+/// Whether two quantities measure the same.
+fn comparable<'a>(input: &[Item<'a>], other: &[Item<'a>]) -> Result<Items<'a>, Stop> {
+    let who = "comparable()";
+    let (Some(one), Some(two)) = (single(input, who)?, single(other, who)?) else {
+        return Ok(Vec::new());
+    };
+    match (one.value()?, two.value()?) {
+        (Some(Value::Quantity(one)), Some(Value::Quantity(two))) => {
+            Ok(vec![Item::bool(one.order(&two).is_some())])
+        }
+        _ => Err(Stop::Type(who)),
     }
 }
 

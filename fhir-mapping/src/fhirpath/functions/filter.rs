@@ -2,7 +2,7 @@
 
 use super::super::Stop;
 use super::super::compare::Set;
-use super::super::evaluate::{Items, Local, Run};
+use super::super::evaluate::{Items, Local, Run, of_type};
 use super::super::item::{Item, truth};
 use super::{Arguments, Call};
 
@@ -57,7 +57,10 @@ pub(in crate::fhirpath) fn call<'a>(
             Ok(found)
         }
         Name::Repeat => repeat(run, input, call),
-        Name::OfType => Ok(super::of_type(input, call.type_name())),
+        Name::OfType => match call.type_name() {
+            Some(name) => of_type(input, name),
+            None => Ok(Vec::new()),
+        },
         Name::Iif => iif(run, &input, call),
         Name::Trace => Ok(input),
         Name::Aggregate => aggregate(run, &input, call),

@@ -2,15 +2,17 @@
 
 mod collections;
 mod convert;
+mod encode;
 mod existence;
 mod fhir;
 mod filter;
 mod maths;
+mod sort;
 mod texts;
 mod times;
 
 use super::Stop;
-use super::evaluate::{Items, Local, Run, is_of};
+use super::evaluate::{Items, Local, Run};
 use super::expression::Expr;
 use super::item::{Item, Value};
 use super::operators::single;
@@ -44,6 +46,8 @@ pub(super) enum Function {
     Maths(maths::Name),
     Time(times::Name),
     Fhir(fhir::Name),
+    Sort,
+    Encode(encode::Name),
 }
 
 /// A call's arguments, not yet evaluated, and where it stands.
@@ -67,6 +71,8 @@ pub(super) fn named(name: &str) -> Option<(Function, Arguments)> {
         .or_else(|| find(&maths::NAMES, name).map(|(f, a)| (Function::Maths(f), a)))
         .or_else(|| find(&times::NAMES, name).map(|(f, a)| (Function::Time(f), a)))
         .or_else(|| find(&fhir::NAMES, name).map(|(f, a)| (Function::Fhir(f), a)))
+        .or_else(|| find(&encode::NAMES, name).map(|(f, a)| (Function::Encode(f), a)))
+        .or_else(|| (name == "sort").then_some((Function::Sort, sort::ARGUMENTS)))
 }
 
 /// Calls it on `input`.
@@ -84,7 +90,9 @@ pub(super) fn call<'a>(
         Function::Text(name) => texts::call(run, name, input, call),
         Function::Convert(name) => convert::call(run, name, input, call),
         Function::Maths(name) => maths::call(run, name, input, call),
-        Function::Time(name) => times::call(run, name, input),
+        Function::Time(name) => times::call(run, name, input, call),
+        Function::Encode(name) => encode::call(run, name, input, call),
+        Function::Sort => sort::call(run, input, call),
         Function::Fhir(name) => fhir::call(run, name, input, call),
     }
 }
@@ -134,12 +142,6 @@ impl<'a> Call<'a, '_> {
             _ => None,
         }
     }
-}
-
-/// The items of a type.
-fn of_type<'a>(items: Items<'a>, name: Option<&TypeName>) -> Items<'a> {
-    let fits = |item: &Item<'a>| name.is_some_and(|name| is_of(item, name));
-    items.into_iter().filter(fits).collect()
 }
 
 /// A single text; `None` for nothing.

@@ -1,12 +1,15 @@
 //! Clock and precision: `now()` is given from outside (N1 5.8, and the boundaries).
 
 use super::super::Stop;
+use super::super::compare::decimal;
 use super::super::evaluate::{Items, Run, count_item};
 use super::super::item::{Item, Value};
-use super::super::moment::{Moment, MomentKind};
+use super::super::moment::{CLOCK_DIGITS, DATE_DIGITS, Moment, MomentKind};
+use super::super::number::Quantity;
 use super::super::operators::single;
-use super::{Arguments, one};
-use bigdecimal::BigDecimal;
+use super::{Arguments, Call, one};
+use bigdecimal::num_bigint::Sign;
+use bigdecimal::{BigDecimal, RoundingMode};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fhirpath) enum Name {
@@ -22,8 +25,8 @@ pub(in crate::fhirpath) const NAMES: [(&str, Name, Arguments); 6] = [
     ("now", Name::Now, Arguments::NONE),
     ("today", Name::Today, Arguments::NONE),
     ("timeOfDay", Name::TimeOfDay, Arguments::NONE),
-    ("lowBoundary", Name::LowBoundary, Arguments::NONE),
-    ("highBoundary", Name::HighBoundary, Arguments::NONE),
+    ("lowBoundary", Name::LowBoundary, Arguments::Count(0, 1)),
+    ("highBoundary", Name::HighBoundary, Arguments::Count(0, 1)),
     ("precision", Name::Precision, Arguments::NONE),
 ];
 
@@ -31,6 +34,7 @@ pub(in crate::fhirpath) fn call<'a>(
     run: &mut Run<'a, '_>,
     name: Name,
     input: Items<'a>,
+    call: Call<'a, '_>,
 ) -> Result<Items<'a>, Stop> {
     let now = run.scope.now;
     match name {
@@ -44,31 +48,62 @@ pub(in crate::fhirpath) fn call<'a>(
             let clock = clock.and_then(|(_, c)| c.split(['Z', '+', '-']).next());
             Ok(one(clock.and_then(Moment::time).map(Value::Moment)))
         }
-        Name::LowBoundary | Name::HighBoundary => boundary(&input, name == Name::LowBoundary),
+        Name::LowBoundary | Name::HighBoundary => {
+            let digits = call.whole(run, 0)?;
+            boundary(&input, (name == Name::LowBoundary, digits))
+        }
         Name::Precision => precision(&input),
     }
 }
 
-fn boundary<'a>(input: &[Item<'a>], is_low: bool) -> Result<Items<'a>, Stop> {
+/// The least or the greatest value that is meant, to so many digits.
+fn boundary<'a>(
+    input: &[Item<'a>],
+    (is_low, digits): (bool, Option<i64>),
+) -> Result<Items<'a>, Stop> {
     let Some(item) = single(input, "a boundary")? else {
         return Ok(Vec::new());
     };
+    let number = |value: &BigDecimal| edge(value, is_low, digits.unwrap_or(EDGE_DIGITS));
     Ok(one(match item.value()? {
-        Some(Value::Moment(moment)) => moment.boundary(is_low).map(Value::Moment),
-        Some(Value::Decimal(decimal)) => Some(Value::Decimal(edge(&decimal, is_low))),
-        Some(Value::Integer(whole)) => Some(Value::Integer(whole)),
-        _ => None,
+        Some(Value::Moment(moment)) => moment
+            .boundary(is_low)
+            .and_then(|edge| match digits {
+                Some(digits) => edge.to_digits(digits),
+                None => Some(edge),
+            })
+            .map(Value::Moment),
+        Some(Value::Quantity(quantity)) => number(&quantity.value).map(|value| {
+            let unit = quantity.unit;
+            Value::Quantity(Quantity { value, unit })
+        }),
+        Some(value) => decimal(&value)
+            .and_then(|value| number(&value))
+            .map(Value::Decimal),
+        None => None,
     }))
 }
 
-/// Half a unit of the last digit away.
-fn edge(decimal: &BigDecimal, is_low: bool) -> BigDecimal {
-    let half = BigDecimal::new(5.into(), decimal.fractional_digit_count() + 1);
-    if is_low {
-        decimal - half
-    } else {
-        decimal + half
+/// Digits behind the point that an edge has, and may have.
+const EDGE_DIGITS: i64 = 8;
+const EDGE_DIGITS_MAX: i64 = 28;
+
+/// Half a unit of the last digit away, towards zero with the digits that are left when it is the
+/// nearer edge, rounded when it is the farther one.
+fn edge(value: &BigDecimal, is_low: bool, digits: i64) -> Option<BigDecimal> {
+    if !(0..=EDGE_DIGITS_MAX).contains(&digits) {
+        return None;
     }
+    let half = BigDecimal::new(5.into(), value.fractional_digit_count() + 1);
+    let (edge, is_nearer) = match is_low {
+        true => (value - half, value.sign() != Sign::Minus),
+        false => (value + half, value.sign() == Sign::Minus),
+    };
+    let mode = match is_nearer {
+        true => RoundingMode::Down,
+        false => RoundingMode::HalfUp,
+    };
+    Some(edge.with_scale_round(digits, mode))
 }
 
 /// Digits that are known.
@@ -83,8 +118,8 @@ fn precision<'a>(input: &[Item<'a>]) -> Result<Items<'a>, Stop> {
         Some(Value::Integer(_)) => 0,
         Some(Value::Moment(moment)) => {
             let fields = match moment.kind {
-                MomentKind::Time => [2, 4, 6].as_slice(),
-                _ => [4, 6, 8, 10, 12, 14].as_slice(),
+                MomentKind::Time => CLOCK_DIGITS.as_slice(),
+                _ => DATE_DIGITS.as_slice(),
             };
             let known = moment.known.saturating_sub(1);
             fields.get(known).copied().unwrap_or(0) + moment.fraction

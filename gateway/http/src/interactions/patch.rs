@@ -45,8 +45,11 @@ pub(super) fn which(
 
 /// A patched resource is judged as an update is.
 pub(super) fn check(surface: &Surface) -> Check {
-    let surface = surface.clone();
-    Check(Arc::new(move |resource| door::check(&surface, resource)))
+    let (surface, is_long) = (surface.clone(), surface.door.is_ever_full());
+    Check {
+        judge: Arc::new(move |resource| door::check(&surface, resource)),
+        is_long,
+    }
 }
 
 /// Reads a patch by its content type. JSON under any name is told apart by its form: an array is a

@@ -75,13 +75,17 @@ pub enum Which {
 
 /// Judges content that only the writing transaction knows.
 #[derive(Clone)]
-pub struct Check(pub Arc<Judge>);
+pub struct Check {
+    pub judge: Arc<Judge>,
+    /// It may take seconds: never on the writer thread, nor on one that answers requests.
+    pub is_long: bool,
+}
 
 type Judge = dyn Fn(&Json) -> Result<(), Failure> + Send + Sync;
 
 impl Check {
     pub(super) fn run(&self, resource: &Json) -> Result<(), Failure> {
-        (self.0)(resource)
+        (self.judge)(resource)
     }
 }
 
@@ -149,6 +153,11 @@ impl Write {
             | Write::UpdateWhere { resource, .. } => Some(resource),
             Write::Delete { .. } | Write::DeleteWhere { .. } | Write::Patch { .. } => None,
         }
+    }
+
+    /// Whether preparing it may take seconds.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Write::Patch { check, .. } if check.is_long)
     }
 
     /// Calls `visit` with all that this write brings: its resource, or the values of its patch.

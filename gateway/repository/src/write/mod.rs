@@ -2,6 +2,7 @@
 
 mod asked;
 mod conditions;
+mod lanes;
 mod placing;
 mod pool;
 mod references;
@@ -10,6 +11,7 @@ mod resolution;
 mod stale;
 
 pub use asked::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
+pub(super) use lanes::Lanes;
 
 use super::Repository;
 use super::plan::Plan;
@@ -25,6 +27,9 @@ use store::{CommitError, Committed, ResourceKey, View, WriteSet};
 
 /// How often a transaction is prepared anew because others changed what its conditions match.
 const ATTEMPTS_MAX: usize = 8;
+
+/// The same for one that is long to judge: it is never prepared on the writer thread, but in a line.
+const ATTEMPTS_LONG_MAX: usize = 32;
 
 /// A short one is prepared on the writer thread itself from this attempt on: it cannot lose again.
 const ATTEMPTS_ASIDE_MAX: usize = 2;
@@ -68,13 +73,25 @@ impl Repository {
     ) -> Result<(Vec<Written>, Committed), At> {
         let conditions = Arc::new(Conditions::of(transaction, self.zone())?);
         let nobody = transaction.writes.len();
-        for attempt in 0..ATTEMPTS_MAX {
+        let is_long = transaction.writes.iter().any(Write::is_long);
+        let attempts = if is_long {
+            ATTEMPTS_LONG_MAX
+        } else {
+            ATTEMPTS_MAX
+        };
+        let mut lane = None;
+        for attempt in 0..attempts {
+            if attempt == ATTEMPTS_ASIDE_MAX {
+                lane = self.inner.lanes.enter(transaction).await;
+            }
+            let is_short = !is_long && nobody <= PREPARED_INLINE_MAX;
             let prepared = Prepared {
                 repository: self.clone(),
                 resolution: self.resolve(&conditions, transaction)?,
                 transaction: Arc::clone(transaction),
                 conditions: Arc::clone(&conditions),
-                is_last: attempt >= ATTEMPTS_ASIDE_MAX && nobody <= PREPARED_INLINE_MAX,
+                is_short,
+                is_last: attempt >= ATTEMPTS_ASIDE_MAX && is_short,
             };
             let (prepared, contents) = prepared.contents().await?;
             match self.submit(move |view| prepared.run(view, &contents)).await {
@@ -84,6 +101,7 @@ impl Repository {
                 Err(CommitError::Store(error)) => return Err((nobody, error.into())),
             }
         }
+        drop(lane);
         Err((nobody, too_contended()))
     }
 
@@ -108,6 +126,8 @@ struct Prepared {
     transaction: Arc<Transaction>,
     conditions: Arc<Conditions>,
     resolution: Resolution,
+    /// Quick enough to prepare on the thread that asks.
+    is_short: bool,
     /// Prepare on the writer thread rather than be told that others were faster.
     is_last: bool,
 }
@@ -118,13 +138,13 @@ type Contents = Vec<Option<Unstamped>>;
 impl Prepared {
     /// The text and search values of each write: the bulk of the work.
     async fn contents(self) -> Result<(Prepared, Contents), At> {
-        let nobody = self.transaction.writes.len();
+        let (nobody, is_short) = (self.transaction.writes.len(), self.is_short);
         let work = move || {
             let zone = self.repository.zone();
             let contents = self.resolution.contents(&self.transaction, zone)?;
             Ok((self, contents))
         };
-        if nobody <= PREPARED_INLINE_MAX {
+        if is_short {
             return work();
         }
         let outcome = tokio::task::spawn_blocking(work).await;

@@ -16,10 +16,10 @@ use gateway_ground::failure::{Category, Failure};
 use store::{ResourceKey, VersionId};
 
 /// A patch by id with the version it names.
-struct Stale<'a> {
-    key: &'a ResourceKey,
-    patch: &'a Patch,
-    check: &'a Check,
+struct Stale {
+    key: ResourceKey,
+    patch: Patch,
+    check: Check,
     base: VersionId,
 }
 
@@ -44,13 +44,15 @@ impl Repository {
             return refusal;
         }
         let stale = Stale {
-            key,
-            patch,
-            check,
+            key: key.clone(),
+            patch: patch.clone(),
+            check: check.clone(),
             base: *base,
         };
+        let repository = self.clone();
+        let incoming = tokio::task::spawn_blocking(move || repository.incoming_of(&stale)).await;
         // What does not fit the version it names leaves nothing to keep.
-        let Ok(Some(incoming)) = self.incoming_of(&stale) else {
+        let Ok(Ok(Some(incoming))) = incoming else {
             return refusal;
         };
         match self.ask_about(actor, key, (incoming, *base)).await {
@@ -62,17 +64,17 @@ impl Repository {
     }
 
     /// What the sender wanted: the patch applied to the version it names.
-    fn incoming_of(&self, stale: &Stale<'_>) -> Result<Option<Json>, Failure> {
+    fn incoming_of(&self, stale: &Stale) -> Result<Option<Json>, Failure> {
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
-        let Some(head) = view.head(stale.key)?.filter(|head| !head.deleted) else {
+        let Some(head) = view.head(&stale.key)?.filter(|head| !head.deleted) else {
             return Ok(None);
         };
         let stored = view.version(head.rid, stale.base)?;
         let Some(stored) = stored.filter(|stored| !stored.deleted) else {
             return Ok(None);
         };
-        patched(&stored.body, stale.patch, stale.check).map(Some)
+        patched(&stored.body, &stale.patch, &stale.check).map(Some)
     }
 
     /// The Task that waits with it, when there is a question.

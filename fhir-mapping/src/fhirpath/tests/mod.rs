@@ -1,5 +1,7 @@
 //! Cases in the manner of HL7's FHIRPath suite, on small resources of our own.
 
+mod suite;
+
 use super::*;
 use crate::model::{Limits, parse};
 
