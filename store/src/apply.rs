@@ -10,7 +10,7 @@ use crate::seal::{BODY_BYTES_MAX, Nonces, Place};
 use crate::snapshot::{ROW_KEY_BYTES_MAX, View, row_key};
 use crate::{
     Change, Committed, Head, NewVersion, Purge, ResourceKey, Rid, Seq, StoreError, StoredVersion,
-    VersionId, WriteSet,
+    Term, VersionId, WriteSet,
 };
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -75,6 +75,7 @@ pub(crate) fn check(
     set: &WriteSet,
 ) -> Result<Vec<Step>, StoreError> {
     check_rows(set)?;
+    check_indexes(view, set)?;
     let mut ends = *ends;
     let mut written: HashMap<[u8; 16], HeadRow> = HashMap::new();
     let mut steps = Vec::with_capacity(set.versions.len());
@@ -197,6 +198,18 @@ fn check_form(new: &NewVersion) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn check_indexes(view: &View<'_>, set: &WriteSet) -> Result<(), StoreError> {
+    for index in &set.indexes {
+        if index.values.len() > BODY_BYTES_MAX {
+            return Err(invalid("search values are longer than 128 MiB"));
+        }
+        if view.head_of(index.rid)?.is_none_or(|head| head.deleted) {
+            return Err(invalid("a resource that is not there cannot be indexed"));
+        }
+    }
+    Ok(())
+}
+
 fn check_rows(set: &WriteSet) -> Result<(), StoreError> {
     if set
         .rows
@@ -242,7 +255,8 @@ impl<'a> Applier<'a> {
     ) -> Result<(Committed, Run), StoreError> {
         for (new, step) in set.versions.iter().zip(steps) {
             self.write_version(new, step)?;
-            self.write_postings(new, step);
+            let rid = step.row.head.rid;
+            self.write_postings(rid, &new.terms_removed, &new.terms_added);
             ends.last_seq = step.seq;
             ends.last_rid = ends.last_rid.max(step.row.head.rid);
         }
@@ -251,6 +265,11 @@ impl<'a> Applier<'a> {
                 let key = codec::version_key(purge.rid, VersionId(version));
                 self.put(Tree::Versions, &key, None);
             }
+        }
+        for index in &set.indexes {
+            let key = codec::number_key(index.rid.0);
+            self.put_sealed(Tree::Values, &key, (&[], &index.values))?;
+            self.write_postings(index.rid, &index.terms_removed, &index.terms_added);
         }
         for row in &set.rows {
             let key = row_key(self.engine, row.table, &row.key);
@@ -290,10 +309,9 @@ impl<'a> Applier<'a> {
     }
 
     /// Takes away and posts terms; of two changes to one place the later one counts.
-    fn write_postings(&mut self, new: &NewVersion, step: &Step) {
-        let rid = step.row.head.rid;
-        let removed = new.terms_removed.iter().map(|term| (term, false));
-        for (term, posted) in removed.chain(new.terms_added.iter().map(|term| (term, true))) {
+    fn write_postings(&mut self, rid: Rid, removed: &[Term], added: &[Term]) {
+        let removed = removed.iter().map(|term| (term, false));
+        for (term, posted) in removed.chain(added.iter().map(|term| (term, true))) {
             let blinded = self.engine.blinder.term(term);
             self.postings.push(Posting {
                 key: postings::span_key(&blinded, rid),

@@ -30,8 +30,9 @@ pub use inspect::{Finding, Stats, VerifyReport};
 pub use postings::Postings;
 pub use snapshot::{Snapshot, View};
 pub use vocabulary::{
-    AuditEntry, Change, Committed, Head, HistoryItem, NewVersion, Origin, OriginKind, Purge,
-    ResourceKey, Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId, WriteSet,
+    AuditEntry, Change, Committed, Head, HistoryItem, NewIndex, NewVersion, Origin, OriginKind,
+    Purge, ResourceKey, Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId,
+    WriteSet,
 };
 pub use writer::{Keys, OpenOptions, Store};
 

@@ -213,6 +213,15 @@ pub struct Purge {
     pub to: VersionId,
 }
 
+/// Search values and postings of a live head, made anew; its versions stay as they are.
+#[derive(Clone, Debug)]
+pub struct NewIndex {
+    pub rid: Rid,
+    pub terms_added: Vec<Term>,
+    pub terms_removed: Vec<Term>,
+    pub values: Vec<u8>,
+}
+
 /// Everything one commit writes, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct WriteSet {
@@ -220,6 +229,8 @@ pub struct WriteSet {
     /// Carried out after `versions`.
     pub purges: Vec<Purge>,
     pub rows: Vec<RowWrite>,
+    /// Of resources that `versions` does not name.
+    pub indexes: Vec<NewIndex>,
     /// Bodies of audit entries, oldest first; the store numbers, chains and seals them.
     pub audit: Vec<Vec<u8>>,
 }

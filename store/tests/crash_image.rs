@@ -22,9 +22,8 @@ fn pair(number: u64) -> WriteSet {
         .to_vec();
     WriteSet {
         versions,
-        purges: Vec::new(),
-        rows: Vec::new(),
         audit: vec![number.to_be_bytes().to_vec()],
+        ..WriteSet::default()
     }
 }
 

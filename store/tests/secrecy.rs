@@ -44,9 +44,9 @@ fn written(folder: &Path) -> Store {
             &store,
             WriteSet {
                 versions: vec![new],
-                purges: Vec::new(),
                 rows: vec![row, blinded],
                 audit,
+                ..WriteSet::default()
             },
         );
     }

@@ -1,6 +1,6 @@
 //! Search values as bytes: compact, versioned, and refused when the definitions have changed.
 //!
-//! Layout: format (u8), definitions digest (u32 BE), type, id, then per parameter: index, count,
+//! Layout: format (u8), definitions digest (u32 BE), zone fingerprint (u32 BE), type, id, then per parameter: index, count,
 //! values. Counts are LEB128. A text is its length doubled and its bytes, or, for a text that came
 //! before (or is well known), its number doubled plus one.
 
@@ -13,7 +13,7 @@ use super::kinds::reference::Link;
 use super::kinds::token::Token;
 use super::values::Value;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Texts that nearly every site has. Append only: their numbers are on disk.
 const WELL_KNOWN: [&str; 12] = [
@@ -39,6 +39,7 @@ pub(super) fn encode(values: &SearchValues) -> Vec<u8> {
     out.bytes.push(FORMAT);
     let digest = values.definitions.map_or(0, |d| d.digest);
     out.bytes.extend(digest.to_be_bytes());
+    out.bytes.extend(values.zone.to_be_bytes());
     out.text(&values.resource_type);
     out.text(&values.id);
     for (index, found) in &values.found {
@@ -139,6 +140,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
         return None;
     }
     let digest = u32::from_be_bytes(input.array()?);
+    let zone = u32::from_be_bytes(input.array()?);
     let (resource_type, id) = (input.text()?, input.text()?);
     let definitions = definitions::of_type(resource_type)?;
     if definitions.digest != digest {
@@ -161,6 +163,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
         resource_type: resource_type.to_owned(),
         id: id.to_owned(),
         definitions: Some(definitions),
+        zone,
         found,
     })
 }

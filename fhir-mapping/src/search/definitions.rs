@@ -32,6 +32,8 @@ pub(super) struct Parameter {
     pub(super) url: &'static str,
     /// Of a composite: `paths` are then its contexts.
     pub(super) components: Vec<Component>,
+    /// Changes whenever its row or the rules of extraction change.
+    pub(super) digest: u32,
 }
 
 /// One part of a composite parameter.
@@ -200,6 +202,7 @@ fn read_row(resource_type: &str, row: &'static str) -> Option<Parameter> {
         targets,
         components: components?,
         url: Box::leak(url.into_boxed_str()), // once for the life of the program
+        digest: digest(&[resource_type, row]),
     })
 }
 

@@ -185,7 +185,7 @@ proptest! {
         asked in prop::collection::vec(asked(), 1..3),
         zone in prop_oneof!["UTC", "Asia/Karachi", "America/New_York"],
     ) {
-        let zone = Zone(jiff::tz::TimeZone::get(&zone).unwrap());
+        let zone = Zone::of(jiff::tz::TimeZone::get(&zone).unwrap());
         let values = extract(&resource, &zone);
         prop_assert_eq!(SearchValues::decode(&values.encode()), Some(values.clone()));
         let asking = Asking::new(Handling::Strict, &zone).whole();
@@ -207,7 +207,7 @@ proptest! {
 
     #[test]
     fn damaged_values_do_no_harm(resource in resource(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let zone = Zone(jiff::tz::TimeZone::UTC);
+        let zone = Zone::of(jiff::tz::TimeZone::UTC);
         let mut bytes = extract(&resource, &zone).encode();
         let at = at.index(bytes.len());
         bytes[at] = byte;

@@ -6,6 +6,8 @@ mod definitions;
 mod kinds;
 mod path;
 pub mod resemblance;
+mod rules;
+mod zone;
 
 mod codec;
 mod terms;
@@ -27,8 +29,10 @@ pub use criterion::Criterion;
 pub use grammar::results::{Summary, Total};
 pub use ordered::{DateBucket, DateOrder};
 pub use query::{Query, encode_pairs};
+pub use rules::{Doubt, Rules};
 pub use values::SearchValues;
 pub use words::Words;
+pub use zone::Zone;
 
 use self::kinds::calendar::Span;
 use self::values::Value;
@@ -73,10 +77,6 @@ pub struct Definition {
     /// Types that a reference may point at; empty means any.
     pub targets: &'static [&'static str],
 }
-
-/// Site settings that searching depends on.
-#[derive(Clone, Debug)]
-pub struct Zone(pub jiff::tz::TimeZone);
 
 /// Search values of a resource under the official R4 expressions. `_lastUpdated`, `_id` and the
 /// other parameters of every resource are read from the resource itself: set `meta` before.
@@ -124,9 +124,15 @@ impl SearchValues {
         self.replace("_lastUpdated", Value::Date(Span { low, high }));
     }
 
-    /// `None` when the bytes are of another format version or of other definitions: reindex.
+    /// `None` when the bytes are of another format version or of other definitions: reindex. Dates
+    /// may be those of another zone: see `is_of`.
     pub fn decode(bytes: &[u8]) -> Option<SearchValues> {
         codec::decode(bytes)
+    }
+
+    /// Are dates and times read as in this zone?
+    pub fn is_of(&self, zone: &Zone) -> bool {
+        self.zone == zone.fingerprint()
     }
 
     /// The terms to post, sorted, without repeats; the type term is among them.

@@ -17,6 +17,8 @@ pub struct SearchValues {
     pub(super) resource_type: String,
     pub(super) id: String,
     pub(super) definitions: Option<&'static TypeDefinitions>,
+    /// Fingerprint of the zone that dates were read in.
+    pub(super) zone: u32,
     /// Index of the parameter in the definitions, and its values; sorted by index, none empty.
     pub(super) found: Vec<(u16, Vec<Value>)>,
 }
@@ -57,6 +59,7 @@ impl SearchValues {
             resource_type: resource_type.to_owned(),
             id: resource.id().unwrap_or_default().to_owned(),
             definitions,
+            zone: zone.fingerprint(),
             found,
         }
     }
@@ -149,7 +152,8 @@ fn values_of(parameter: &Parameter, resource: &Json, zone: &Zone) -> Vec<Value> 
 /// The values of a composite in one context; `None` when a component has none there.
 fn composite(parameter: &Parameter, context: &Json, root: &Json, zone: &Zone) -> Option<Value> {
     let mut components = Vec::with_capacity(parameter.components.len());
-    for component in &parameter.components {
+    // The last component is the one that most contexts lack: they are left before anything is copied.
+    for component in parameter.components.iter().rev() {
         let mut values = Vec::new();
         for ComponentPath { is_absolute, path } in &component.paths {
             let kind = (component.kind, path.system.as_deref());
@@ -163,6 +167,7 @@ fn composite(parameter: &Parameter, context: &Json, root: &Json, zone: &Zone) ->
         }
         components.push(values);
     }
+    components.reverse();
     Some(Value::Composite(components))
 }
 

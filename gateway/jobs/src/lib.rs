@@ -2,4 +2,5 @@
 //! changes and from what clients asked for.
 
 pub mod orders;
+pub mod reindex;
 pub mod subscriptions;

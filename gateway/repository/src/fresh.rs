@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub fn repository(clock: Clock) -> (Repository, TempDir) {
     let folder = TempDir::new().unwrap();
     let store = store(&folder.path().join("data"));
-    let zone = Zone(jiff::tz::TimeZone::UTC);
+    let zone = Zone::of(jiff::tz::TimeZone::UTC);
     (Repository::new(store, clock, zone), folder)
 }
 

@@ -26,6 +26,7 @@ mod write;
 pub use apply::{Applied, Incoming};
 pub use everything::{EverythingPage, EverythingRequest, Part, Place};
 pub use identify::{Identified, search_value};
+pub use indexing::reindex::IndexState;
 pub use jobs::{
     ExportOrder, File as JobFile, Files as JobFiles, Job, KEPT_MS as JOB_KEPT_MS, Scope,
     State as JobState,
@@ -42,7 +43,7 @@ pub use write::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
 use fhir_mapping::search::Zone;
 use gateway_ground::clock::Clock;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use store::Store;
 
 /// Cheap to clone; all clones share one store.
@@ -63,10 +64,15 @@ struct Inner {
     opened: opened::Opened,
     profiles: validation::ProfileCache,
     lanes: write::Lanes,
+    /// Set when a commit has made it so; false where it must be looked up.
+    is_index_whole: AtomicBool,
+    /// Woken when the index is to be made anew.
+    reindex_asked: tokio::sync::Notify,
 }
 
 impl Repository {
     pub fn new(store: Store, clock: Clock, zone: Zone) -> Repository {
+        let is_index_whole = AtomicBool::new(indexing::standing::begin(&store, &zone));
         Repository {
             inner: Arc::new(Inner {
                 store,
@@ -78,6 +84,8 @@ impl Repository {
                 opened: opened::Opened::default(),
                 profiles: validation::ProfileCache::default(),
                 lanes: write::Lanes::default(),
+                is_index_whole,
+                reindex_asked: tokio::sync::Notify::new(),
             }),
         }
     }

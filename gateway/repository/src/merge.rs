@@ -2,6 +2,7 @@
 //! bounded transactions; the last of them closes the source and changes the target. Cut off in the
 //! middle it can be asked again, and goes on where it stood.
 
+use super::indexing::standing::Trust;
 use super::{Actor, Repository, Transaction, Write};
 use fhir_mapping::model::{IssueCode, Json, Limits, Object, parse, walk_references_mut};
 use fhir_mapping::search::{definitions, reference_terms};
@@ -130,6 +131,9 @@ impl Repository {
     fn referring(&self, source: &str) -> Result<Vec<Rid>, Failure> {
         let snapshot = self.store().snapshot()?;
         let view = snapshot.view();
+        if !Trust::of(&view, self.zone())?.is_whole() {
+            return Err(not_indexed());
+        }
         let targets = [("Patient".to_owned(), source.to_owned())];
         let mut found = BTreeSet::new();
         for name in resource_types() {
@@ -322,6 +326,12 @@ fn too_many() -> Failure {
     let text = format!("more than {REFERRING_MAX} resources refer to the source");
     let code = IssueCode::TooCostly;
     Failure::new(Category::Unprocessable, "E-MERGE-6", code, text)
+}
+
+fn not_indexed() -> Failure {
+    let text = "the search index is being made anew, so what refers to the source is not known \
+                yet; ask again later";
+    Failure::new(Category::Busy, "E-MERGE-8", IssueCode::Throttled, text)
 }
 
 fn stopped() -> Failure {

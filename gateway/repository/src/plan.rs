@@ -1,6 +1,7 @@
 //! Inside one writing transaction: numbers versions, stamps them, finds what to post and to take
 //! away, and collects the write set with its audit entries. Runs on the store's writer thread.
 
+use super::indexing::Posted;
 use super::stamp::Unstamped;
 use super::write::Actor;
 use super::{Inner, Repository, indexing, urgency};
@@ -29,7 +30,7 @@ pub(super) struct Plan<'p, 't> {
 
 struct Given {
     newest: VersionId,
-    posted: Vec<Vec<u8>>,
+    posted: Posted,
 }
 
 /// How a new version stands beside the ones before.
@@ -114,7 +115,7 @@ impl<'p, 't> Plan<'p, 't> {
             Some(given) => given,
             None => Given {
                 newest: head.map_or(VersionId(0), |head| head.newest),
-                posted: indexing::posted_terms(self.view, head.as_ref(), &self.inner.zone)?,
+                posted: indexing::posted(self.view, head.as_ref(), &self.inner.zone)?,
             },
         };
         given.newest = VersionId(given.newest.0 + 1);
@@ -157,8 +158,8 @@ impl<'p, 't> Plan<'p, 't> {
             let new = content.map(|content| content.values_at(stamped.time_ms));
             let new_terms = new.as_ref().map(|new| new.terms()).unwrap_or_default();
             values = new.map(|new| new.encode()).unwrap_or_default();
-            let old_terms = std::mem::replace(&mut given.posted, new_terms.clone());
-            terms = indexing::diff(old_terms, new_terms);
+            let next = Posted::certain(new_terms.clone());
+            terms = std::mem::replace(&mut given.posted, next).diff(new_terms);
         }
         self.set
             .audit

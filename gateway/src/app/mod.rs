@@ -18,7 +18,7 @@ use gateway_http::request::{Front, Hosts};
 use gateway_http::sockets::Sockets;
 use gateway_http::tls::{self, TlsError};
 use gateway_http::tokens::{self, Role, Token};
-use gateway_jobs::{orders, subscriptions};
+use gateway_jobs::{orders, reindex, subscriptions};
 use gateway_repository::Repository;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -117,7 +117,7 @@ pub fn open_store(config: &Config) -> Result<Store, StartError> {
 pub fn open_repository(config: &Config) -> Result<Repository, StartError> {
     let store = open_store(config)?;
     let clock = Clock::system(highest_hlc(&store)?);
-    Ok(Repository::new(store, clock, Zone(config.zone()?)))
+    Ok(Repository::new(store, clock, Zone::of(config.zone()?)))
 }
 
 /// So that hybrid time goes on rising over a restart, whatever the wall clock says.
@@ -155,6 +155,7 @@ impl Gateway {
         starting.targets()?;
         starting.subscriptions();
         starting.orders();
+        starting.reindex();
         let (http, own_certificate) = starting.http(http)?;
         let scheme = if starting.uses_tls() { "https" } else { "http" };
         let base_url = format!("{scheme}://{http}/fhir");
@@ -274,6 +275,11 @@ impl Starting<'_> {
     fn orders(&mut self) {
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
         self.spawn(orders::run(repository, stop));
+    }
+
+    fn reindex(&mut self) {
+        let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
+        self.spawn(reindex::run(repository, stop));
     }
 
     fn http(&mut self, listener: TcpListener) -> Result<(SocketAddr, Option<PathBuf>), StartError> {

@@ -34,7 +34,7 @@ impl Site {
             key_encryption_key: [7; 32],
         };
         let store = Store::open(options, keys).unwrap();
-        let zone = Zone(jiff::tz::TimeZone::UTC);
+        let zone = Zone::of(jiff::tz::TimeZone::UTC);
         let site = Site {
             national,
             repository: Repository::new(store, Clock::system(0), zone),

@@ -221,6 +221,10 @@ fn size_of(set: &WriteSet) -> usize {
         let terms = new.terms_added.len() + new.terms_removed.len();
         new.body.len() + new.values.len() + 64 * terms + 512
     });
+    let indexes = set.indexes.iter().map(|new| {
+        let terms = new.terms_added.len() + new.terms_removed.len();
+        new.values.len() + 64 * terms + 64
+    });
     let rows = set
         .rows
         .iter()
@@ -233,5 +237,9 @@ fn size_of(set: &WriteSet) -> usize {
             .saturating_mul(64)
     });
     let purged = purged.fold(0, usize::saturating_add);
-    purged + versions.sum::<usize>() + rows.sum::<usize>() + audit.sum::<usize>()
+    purged
+        + versions.sum::<usize>()
+        + indexes.sum::<usize>()
+        + rows.sum::<usize>()
+        + audit.sum::<usize>()
 }

@@ -45,9 +45,12 @@ fn parse_date(text: &str, zone: &Zone) -> Option<Span> {
         (Some(_), None) => 1.month(),
         _ => 1.day(),
     };
-    let low = instant(start.to_datetime(jiff::civil::Time::midnight()), &zone.0)?;
+    let low = instant(
+        start.to_datetime(jiff::civil::Time::midnight()),
+        zone.time(),
+    )?;
     let high = match start.checked_add(width) {
-        Ok(end) => instant(end.to_datetime(jiff::civil::Time::midnight()), &zone.0)?,
+        Ok(end) => instant(end.to_datetime(jiff::civil::Time::midnight()), zone.time())?,
         Err(_) => i64::MAX,
     };
     Some(Span { low, high })
@@ -75,7 +78,7 @@ fn parse_time(day: &Date, text: &str, zone: &Zone) -> Option<Span> {
     let (hour, minute) = (small(digits(hour, 2)?)?, small(digits(minute, 2)?)?);
     let at = day.to_datetime(jiff::civil::Time::new(hour, minute, 0, 0).ok()?);
     let start = if offset.is_empty() {
-        instant(at, &zone.0)?
+        instant(at, zone.time())?
     } else {
         instant(at, &TimeZone::UTC)?.checked_sub(offset_of(offset)?)?
     };
@@ -163,13 +166,13 @@ mod tests {
     use super::*;
 
     fn check(text: &str, zone: &str, expected: Option<(&str, &str)>) {
-        let zone = Zone(TimeZone::get(zone).unwrap());
+        let zone = Zone::of(TimeZone::get(zone).unwrap());
         let at = |t: &str| t.parse::<Timestamp>().unwrap().as_microsecond();
         let expected = expected.map(|(low, high)| Span {
             low: at(low),
             high: at(high),
         });
-        assert_eq!(parse(text, &zone), expected, "{text} in {:?}", zone.0);
+        assert_eq!(parse(text, &zone), expected, "{text} in {:?}", zone.time());
     }
 
     #[test]

@@ -32,7 +32,7 @@ const OBSERVATION: &str = r#"{"resourceType":"Observation","id":"o1","status":"f
   "valueQuantity":{"value":7.20,"unit":"g/dl","system":"http://unitsofmeasure.org","code":"g/dL"}}"#;
 
 fn zone(name: &str) -> Zone {
-    Zone(jiff::tz::TimeZone::get(name).unwrap())
+    Zone::of(jiff::tz::TimeZone::get(name).unwrap())
 }
 
 fn tree(text: &str) -> Json {

@@ -2,7 +2,7 @@
 //! search values.
 
 use super::{EverythingRequest, too_many};
-use crate::indexing;
+use crate::indexing::{self, standing::Trust};
 use fhir_mapping::compartment;
 use fhir_mapping::search::{Handling, Query, SearchValues, Zone};
 use gateway_ground::failure::{Category, Failure};
@@ -73,6 +73,7 @@ impl<'v, 't> Members<'v, 't> {
         let focus = &request.focus;
         let target = format!("{}/{}", focus.resource_type, focus.id);
         let members = compartment::members(&focus.resource_type).unwrap_or_default();
+        let trust = Trust::of(view, zone)?;
         let (mut kinds, mut proposed) = (Vec::with_capacity(members.len()), BTreeMap::new());
         for member in members {
             let name = member.resource_type;
@@ -84,7 +85,7 @@ impl<'v, 't> Members<'v, 't> {
                 period: period(name, request, zone)?,
             };
             for membership in &kind.memberships {
-                propose(view, membership, kinds.len(), &mut proposed)?;
+                propose((view, &trust), membership, kinds.len(), &mut proposed)?;
             }
             if proposed.len() > MEMBERS_MAX {
                 return Err(too_many(MEMBERS_MAX));
@@ -140,13 +141,13 @@ impl Kind {
 }
 
 fn propose(
-    view: &View<'_>,
+    (view, trust): (&View<'_>, &Trust),
     query: &Query,
     kind: usize,
     proposed: &mut BTreeMap<Rid, usize>,
 ) -> Result<(), StoreError> {
     for terms in query.candidates().all_of {
-        for term in terms {
+        for term in trust.terms(terms) {
             let mut postings = view.postings(&Term(term))?;
             let mut at = Rid(0);
             while let Some(rid) = postings.seek(at)? {

@@ -93,7 +93,7 @@ impl<'t> Union<'t> {
     fn of(ground: &Ground<'t>, group: Group) -> Result<Union<'t>, Failure> {
         let terms = match group {
             Group::Rids(rids) => return Ok(Union::known(rids)),
-            Group::Terms(terms) => terms,
+            Group::Terms(terms) => ground.trust()?.terms(terms),
         };
         let mut lists = Vec::with_capacity(terms.len());
         let mut count = 0_u64;

@@ -6,11 +6,11 @@
 //! whatever was written since. When more changed since than [`CHANGES_MAX`], resources are judged
 //! as they are now and new ones are left out: each still comes at most once in the store's order.
 
-use crate::indexing;
+use crate::indexing::{self, Kept, standing::Trust};
 use fhir_mapping::model::{IssueCode, Json, Limits, parse};
 use fhir_mapping::search::{SearchValues, Zone, extract};
 use gateway_ground::failure::{Category, Failure};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use store::{ResourceKey, Rid, Seq, StoreError, StoredVersion, View};
@@ -40,6 +40,7 @@ pub(super) struct Ground<'t> {
     zone: &'t Zone,
     past: Past,
     left: Cell<u64>,
+    trust: OnceCell<Trust>,
 }
 
 enum Past {
@@ -72,6 +73,7 @@ impl<'t> Ground<'t> {
             zone,
             past: Past::Now,
             left: Cell::new(budget.0),
+            trust: OnceCell::new(),
         }
     }
 
@@ -103,6 +105,17 @@ impl<'t> Ground<'t> {
         })
     }
 
+    /// Known beforehand: postings are the whole truth.
+    pub(super) fn trusting(self, is_whole: bool) -> Ground<'t> {
+        match is_whole {
+            true => Ground {
+                trust: OnceCell::from(Trust::Whole),
+                ..self
+            },
+            false => self,
+        }
+    }
+
     pub(super) fn moment(&self) -> Result<Moment, StoreError> {
         Ok(Moment {
             seq: self.view.last_seq()?,
@@ -114,7 +127,18 @@ impl<'t> Ground<'t> {
         self.zone
     }
 
-    /// Are postings the whole truth? Not when something changed since.
+    /// Which postings are the whole truth for this view.
+    pub(super) fn trust(&self) -> Result<&Trust, StoreError> {
+        match self.trust.get() {
+            Some(trust) => Ok(trust),
+            None => {
+                let trust = Trust::of(&self.view, self.zone)?;
+                Ok(self.trust.get_or_init(|| trust))
+            }
+        }
+    }
+
+    /// Is this the moment of the first page? Not when something changed since.
     pub(super) fn is_now(&self) -> bool {
         matches!(self.past, Past::Now)
     }
@@ -153,7 +177,14 @@ impl<'t> Ground<'t> {
             }
             _ => {}
         }
-        let values = indexing::values_of(&self.view, rid, self.zone)?;
+        let values = match indexing::kept(&self.view, rid, self.zone)? {
+            Kept::Values(values) => Some(values),
+            Kept::Gone => None,
+            Kept::Stale => {
+                self.spend(BODY_ROWS)?;
+                indexing::extracted(&self.view, rid, self.zone)?
+            }
+        };
         Ok(values.map(Rc::new))
     }
 

@@ -22,6 +22,7 @@ use ground::{Budget, Ground, Moment, TOO_COSTLY};
 use judge::Judge;
 use page::{Picked, Picker};
 use scan::{Asked, Scan};
+use std::sync::atomic::Ordering;
 use store::{ResourceKey, Rid, Seq, StoredVersion, Term, View};
 
 /// A parsed search with its paging.
@@ -88,6 +89,8 @@ impl Repository {
         request: &SearchRequest,
         budget: Budget,
     ) -> Result<SearchPage, Failure> {
+        // Asked before the snapshot is taken: what was whole then is whole in it.
+        let is_whole = self.inner.is_index_whole.load(Ordering::SeqCst);
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
         let (ground, moment) = match &request.after {
@@ -105,7 +108,7 @@ impl Repository {
                 (ground, moment)
             }
         };
-        page_of(&ground, request, moment)
+        page_of(&ground.trusting(is_whole), request, moment)
     }
 }
 
@@ -237,6 +240,7 @@ fn pick_from(
     if !counts
         && scan.count_max() > ordered::LARGE
         && query.is_own()
+        && ground.trust()?.is_whole()
         && let Some(order) = query.date_order()
     {
         ordered::offer(judge, (query, &order), picker)?;

@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_pool_finds_what_matches() {
-        let zone = Zone(jiff::tz::TimeZone::UTC);
+        let zone = Zone::of(jiff::tz::TimeZone::UTC);
         let mut pool = Pool::default();
         for (index, number) in ["1", "2", "2", "3"].iter().enumerate() {
             let text = format!(

@@ -160,7 +160,7 @@ mod tests {
     /// Each claimed modifier is understood for every parameter that claims it, chains included.
     #[test]
     fn every_claimed_modifier_and_include_is_understood() {
-        let zone = Zone(jiff::tz::TimeZone::UTC);
+        let zone = Zone::of(jiff::tz::TimeZone::UTC);
         let asking = Asking::new(Handling::Strict, &zone).whole();
         let parse = |name: &str, asked: &str, value: &str| {
             Query::parse_with(name, &[(asked.to_owned(), value.to_owned())], &asking)

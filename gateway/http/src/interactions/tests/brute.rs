@@ -322,7 +322,7 @@ async fn loaded(site: &Site) -> Option<All> {
         keys: HashMap::new(),
         trees: Vec::new(),
     };
-    let zone = Zone(jiff::tz::TimeZone::UTC);
+    let zone = Zone::of(jiff::tz::TimeZone::UTC);
     let mut show = |stored: store::StoredVersion| {
         let tree = parse(&stored.body, Limits::default()).unwrap();
         let values = extract(&tree, &zone);
