@@ -70,7 +70,7 @@ mod tests {
     fn zones_are_told_apart_by_their_offsets() {
         check("UTC", "Etc/UTC", true);
         check("UTC", "Africa/Nairobi", false);
-        check("Africa/Nairobi", "Africa/Addis_Ababa", true);
+        check("Asia/Kolkata", "Asia/Calcutta", true);
         check("Europe/Berlin", "America/New_York", false);
         check("Asia/Karachi", "Asia/Kolkata", false);
     }
