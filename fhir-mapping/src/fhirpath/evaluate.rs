@@ -11,6 +11,8 @@ use std::borrow::Cow;
 pub(super) struct Run<'a, 'r> {
     pub(super) scope: &'r Scope<'a>,
     pub(super) budget: &'r mut Budget,
+    /// Results of the parts that are evaluated once.
+    pub(super) once: Vec<Option<Items<'a>>>,
 }
 
 /// What `$this`, `$index` and `$total` are; a path begins at `$this`.
@@ -64,10 +66,7 @@ impl<'a> Run<'a, '_> {
             Expr::Total => Ok(local.total.unwrap_or_default().to_vec()),
             Expr::External(name) => self.external(name),
             Expr::Member(None, name) => self.first_member(local.this, name),
-            Expr::Member(Some(before), name) => {
-                let before = self.eval(before, local)?;
-                self.member(&before, name)
-            }
+            Expr::Member(Some(before), name) => self.member_of(before, name, local),
             Expr::Call(before, function, arguments) => {
                 let input = match before {
                     Some(before) => self.eval(before, local)?,
@@ -106,7 +105,46 @@ impl<'a> Run<'a, '_> {
                 let items = self.eval(inner, local)?;
                 as_type(items, name)
             }
+            Expr::Once(inner, at) => self.once(inner, *at, local),
         }
+    }
+
+    fn once(
+        &mut self,
+        inner: &'a Expr,
+        at: usize,
+        local: Local<'a, '_>,
+    ) -> Result<Items<'a>, Stop> {
+        if let Some(known) = self.once.get(at).and_then(Option::as_ref) {
+            self.budget.spend(known.len())?;
+            return Ok(known.clone());
+        }
+        let items = self.eval(inner, local)?;
+        if let Some(place) = self.once.get_mut(at) {
+            *place = Some(items.clone());
+        }
+        Ok(items)
+    }
+
+    fn member_of(
+        &mut self,
+        before: &'a Expr,
+        name: &str,
+        local: Local<'a, '_>,
+    ) -> Result<Items<'a>, Stop> {
+        let Expr::Call(above, function, _) = before else {
+            let before = self.eval(before, local)?;
+            return self.member(&before, name);
+        };
+        if !function.is_descendants() {
+            let before = self.eval(before, local)?;
+            return self.member(&before, name);
+        }
+        let above = match above {
+            Some(above) => self.eval(above, local)?,
+            None => local.this.to_vec(),
+        };
+        self.members_below(&above, name)
     }
 
     fn external(&self, name: &str) -> Result<Items<'a>, Stop> {
@@ -163,6 +201,26 @@ impl<'a> Run<'a, '_> {
                 },
                 Item::Value(_) => {}
             }
+        }
+        Ok(found)
+    }
+
+    /// `descendants().name`, without making items of all that is below.
+    fn members_below(&mut self, above: &[Item<'a>], name: &str) -> Result<Items<'a>, Stop> {
+        let (mut open, mut found) = (Vec::new(), Vec::new());
+        for item in above {
+            if let Item::Node(node) = item {
+                navigate::parts(node, &mut open);
+            }
+        }
+        let mut at = 0;
+        while let Some(Item::Node(node)) = open.get(at).cloned() {
+            let count = (open.len(), found.len());
+            navigate::member(&node, name, &mut found);
+            navigate::parts(&node, &mut open);
+            self.budget
+                .spend(1 + open.len() - count.0 + found.len() - count.1)?;
+            at += 1;
         }
         Ok(found)
     }

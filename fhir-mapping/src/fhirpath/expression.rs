@@ -37,6 +37,8 @@ pub(super) enum Expr {
     Is(Box<Expr>, TypeName),
     /// `a as T`
     As(Box<Expr>, TypeName),
+    /// The same for every item of the collections around it; by its number among such parts.
+    Once(Box<Expr>, usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::moment::{Moment, MomentKind};
 use super::number::{self, Quantity};
 use crate::model::Json;
 use crate::structure::primitive::Primitive;
-use crate::structure::table::{Type, table};
+use crate::structure::table::{Slots, Type, table};
 use bigdecimal::BigDecimal;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -128,6 +128,31 @@ impl<'a> Node<'a> {
         let mut found = Vec::new();
         super::navigate::children(self, &mut found);
         found.into_iter().filter_map(Item::into_node).collect()
+    }
+
+    /// The elements inside that hold others: all but primitives without extensions.
+    pub(crate) fn parts(&self) -> Vec<Node<'a>> {
+        let mut found = Vec::new();
+        super::navigate::parts(self, &mut found);
+        found.into_iter().filter_map(Item::into_node).collect()
+    }
+
+    /// The elements that are given, as slots of the type, with what they hold; `None` outside the
+    /// definitions, and where an element is given without a value.
+    pub(crate) fn given(&self) -> Option<Slots> {
+        let (Shape::Complex(of), Some(Json::Object(object))) = (self.shape, self.value) else {
+            return None;
+        };
+        let mut slots = 0;
+        for (key, value) in object.iter() {
+            let plain = key.strip_prefix('_').unwrap_or(key);
+            match value {
+                Json::Null => return None,
+                Json::Array(items) if items.is_empty() => return None,
+                _ => slots |= of.element(plain).map_or(0, |element| element.slot),
+            }
+        }
+        Some(slots)
     }
 
     /// The elements of one name inside.

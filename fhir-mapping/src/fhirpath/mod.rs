@@ -15,6 +15,7 @@ mod navigate;
 mod number;
 mod operators;
 mod parser;
+mod reads;
 pub(crate) mod types;
 
 #[cfg(test)]
@@ -24,6 +25,8 @@ pub use item::{Item, Node, Step, Value};
 pub use moment::Moment;
 pub use number::Quantity;
 
+pub(crate) use reads::Read;
+
 use crate::model::Json;
 use expression::Expr;
 
@@ -31,12 +34,16 @@ use expression::Expr;
 #[derive(Debug)]
 pub struct Expression {
     root: Expr,
+    /// How many parts of it are evaluated once.
+    once: usize,
 }
 
 /// Compiles an expression; functions and the number of their arguments are checked here.
 pub fn compile(text: &str) -> Result<Expression, Misread> {
     let tokens = lexer::tokens(text)?;
-    parser::parse(tokens).map(|root| Expression { root })
+    let mut root = parser::parse(tokens)?;
+    let once = reads::fold(&mut root);
+    Ok(Expression { root, once })
 }
 
 /// Why a text is no expression.
@@ -149,7 +156,17 @@ impl Expression {
         scope: &Scope<'a>,
         budget: &mut Budget,
     ) -> Result<Vec<Item<'a>>, Stop> {
-        evaluate::Run { scope, budget }.whole(&self.root)
+        let mut run = evaluate::Run {
+            scope,
+            budget,
+            once: vec![None; self.once],
+        };
+        run.whole(&self.root)
+    }
+
+    /// The elements of the focus that decide the result; `None` when more does.
+    pub(crate) fn reads(&self) -> Option<Vec<Read>> {
+        reads::reads(&self.root)
     }
 
     /// Whether the result is one item that is true. Empty is `None`.

@@ -57,6 +57,24 @@ pub(super) fn children<'a>(node: &Node<'a>, found: &mut Vec<Item<'a>>) {
     }
 }
 
+/// Adds the elements inside that hold others.
+pub(super) fn parts<'a>(node: &Node<'a>, found: &mut Vec<Item<'a>>) {
+    let Some(Inside::Typed(of, object)) = inside(node) else {
+        return children(node, found);
+    };
+    if object.keys().any(|key| key.starts_with('_')) {
+        return children(node, found);
+    }
+    for key in object.keys() {
+        match of.element(key) {
+            Some(element) if !matches!(element.kind, Kind::Primitive(_)) => {
+                add(node, element, object, found);
+            }
+            _ => {}
+        }
+    }
+}
+
 enum Inside<'a> {
     Typed(&'static Type, &'a Object),
     Untyped(&'a Object),

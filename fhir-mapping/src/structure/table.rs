@@ -86,6 +86,10 @@ impl Table {
         &self.resource_names
     }
 
+    pub(crate) fn types(&self) -> impl Iterator<Item = &Type> {
+        self.types.iter()
+    }
+
     pub(crate) fn type_at(&self, index: TypeIndex) -> Option<&Type> {
         self.types.get(index.0)
     }

@@ -91,14 +91,23 @@ impl Invariants {
         self.of_types.get(name).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn of_element(&self, owner: &str, name: &str) -> &[Invariant] {
+    /// The rules of a type's elements, by element.
+    pub(super) fn of_elements(
+        &self,
+        owner: &str,
+    ) -> impl Iterator<Item = (&'static str, &[Invariant])> {
         let of_owner = self.of_elements.get(owner);
-        let found = of_owner.and_then(|elements| elements.get(name));
-        found.map_or(&[], Vec::as_slice)
+        let all = of_owner.into_iter().flatten();
+        all.map(|(name, list)| (*name, list.as_slice()))
     }
 
-    pub(super) fn binding(&self, owner: &str, name: &str) -> Option<&'static str> {
-        self.bindings.get(owner)?.get(name).copied()
+    /// The value sets that a type's elements are bound to, by element.
+    pub(super) fn bindings(
+        &self,
+        owner: &str,
+    ) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let of_owner = self.bindings.get(owner).into_iter().flatten();
+        of_owner.map(|(name, set)| (*name, *set))
     }
 
     /// Whether R4 has a rule of that key.
@@ -180,7 +189,13 @@ mod tests {
             assert!(keys.contains(&key), "{name} repairs nothing");
         }
         assert!(all.of_type("Period").iter().any(|i| i.key == "per-1"));
-        assert!(!all.of_element("Organization", "address").is_empty());
-        assert!(all.binding("Condition", "clinicalStatus").is_some());
+        assert!(
+            all.of_elements("Organization")
+                .any(|(name, _)| name == "address")
+        );
+        assert!(
+            all.bindings("Condition")
+                .any(|(name, _)| name == "clinicalStatus")
+        );
     }
 }

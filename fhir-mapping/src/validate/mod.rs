@@ -5,6 +5,7 @@
 
 mod fault;
 mod invariants;
+mod memo;
 mod profile;
 mod rules;
 mod walk;

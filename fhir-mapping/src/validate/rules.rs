@@ -2,23 +2,26 @@
 //! (R4 1.1.0.3) and required bindings of concepts.
 
 use super::Surroundings;
-use super::invariants::{Invariant, Invariants, Test, invariants};
-use crate::fhirpath::{Budget, Expression, Node, Scope, Stop, types};
+use super::invariants::{Invariant, Test};
+use super::memo::{Bound, ElementRules, Memo, rules_of};
+use crate::fhirpath::{Budget, Expression, Node, Scope, Stop};
 use crate::model::{Issue, IssueCode, Json, Severity};
+use crate::structure::table::Slots;
 use std::collections::HashSet;
 
 /// Steps for all rules of one resource, and for one rule at one element. More than these are not
 /// judged, and the findings say so.
-const STEPS_MAX: u64 = 20_000_000;
-const RULE_STEPS_MAX: u64 = 2_000_000;
+pub(super) const STEPS_MAX: u64 = 12_000_000;
+const RULE_STEPS_MAX: u64 = 8_000_000;
 
 /// Warnings beyond these are not worth their bytes.
 const WARNINGS_MAX: usize = 20;
 
 /// Adds the findings of R4's own rules.
 pub(super) fn rules<'a>(walk: &mut Walk<'a>, resource: &'a Json) {
-    let scope = walk.scope(resource);
-    walk.resource(&scope, &name_of(&scope.focus));
+    let mut scope = walk.scope(resource);
+    walk.root = name_of(&scope.focus);
+    walk.resource(&mut scope);
 }
 
 fn name_of(node: &Node<'_>) -> String {
@@ -33,7 +36,9 @@ pub(super) struct Walk<'a> {
     pub(super) issues: Vec<Issue>,
     pub(super) budget: Budget,
     pub(super) surroundings: Surroundings<'a>,
-    all: &'static Invariants,
+    memo: Memo,
+    /// How paths begin.
+    root: String,
     /// What the root resource contains, and which of it is referred to, by id.
     local: Local<'a>,
 }
@@ -52,13 +57,24 @@ pub(super) struct Named<'t> {
     pub(super) text: &'t str,
 }
 
+impl Invariant {
+    fn named(&self) -> Named<'static> {
+        Named {
+            key: self.key,
+            severity: self.severity,
+            text: self.text,
+        }
+    }
+}
+
 impl<'a> Walk<'a> {
     pub(super) fn new(surroundings: Surroundings<'a>) -> Walk<'a> {
         Walk {
             issues: Vec::new(),
             budget: Budget { steps: STEPS_MAX },
             surroundings,
-            all: invariants(),
+            memo: Memo::default(),
+            root: String::new(),
             local: Local::default(),
         }
     }
@@ -77,63 +93,86 @@ impl<'a> Walk<'a> {
     }
 
     /// A resource by itself: what it contains has it as its root.
-    fn resource(&mut self, scope: &Scope<'a>, path: &str) {
+    fn resource(&mut self, scope: &mut Scope<'a>) {
         let json = scope.focus.json();
         let before = std::mem::take(&mut self.local);
         self.local = json.map(Local::of).unwrap_or_default();
-        self.element(scope, path);
+        self.element(scope);
         self.local = before;
     }
 
-    fn element(&mut self, scope: &Scope<'a>, path: &str) {
-        let node = &scope.focus;
-        let mut name = node.type_name();
-        for _ in 0..4 {
-            for invariant in self.all.of_type(name) {
-                self.judge(invariant, scope, path);
-            }
-            let Some(base) = types::base(name) else { break };
-            name = base;
-        }
-        self.inner(scope, path);
-    }
-
-    fn inner(&mut self, scope: &Scope<'a>, path: &str) {
+    fn element(&mut self, scope: &mut Scope<'a>) {
         if self.is_full() {
             return;
         }
-        let owner = scope.focus.type_name();
-        for child in scope.focus.children() {
-            let name = child.name().unwrap_or_default();
-            let at = || format!("{path}.{}", child.last_step());
-            let inner = || scope.at(child.clone());
-            for invariant in self.all.of_element(owner, name) {
-                self.judge(invariant, &inner(), &at());
+        let Some(rules) = rules_of(scope.focus.type_name()) else {
+            return self.parts(scope, scope.focus.parts());
+        };
+        if !rules.invariants.is_empty() {
+            let given = scope.focus.given();
+            for bound in &rules.invariants {
+                self.judge_alike(bound, scope, given);
             }
-            if let Some(set) = self.all.binding(owner, name) {
-                self.bound(&child, set, &at());
+        }
+        if rules.elements.is_empty() {
+            return self.parts(scope, scope.focus.parts());
+        }
+        let children = scope.focus.children();
+        for child in &children {
+            if let Some(of) = rules.elements.get(child.name().unwrap_or_default()) {
+                self.in_owner(of, scope, child);
             }
+        }
+        self.parts(scope, children);
+    }
+
+    fn parts(&mut self, scope: &mut Scope<'a>, children: Vec<Node<'a>>) {
+        for child in children {
             let is_leaf = child.json().is_none_or(|json| json.as_object().is_none());
             if child.is_resource() {
-                self.inner_resource(scope, child.clone(), &at());
+                self.inner_resource(scope, child);
             } else if !is_leaf || child.has_companion() {
                 if is_only_an_id(&child) {
-                    self.only_an_id(&at());
+                    self.only_an_id(&child);
                 }
-                self.element(&inner(), &at());
+                let parent = std::mem::replace(&mut scope.focus, child);
+                self.element(scope);
+                scope.focus = parent;
             }
         }
     }
 
-    fn inner_resource(&mut self, scope: &Scope<'a>, child: Node<'a>, path: &str) {
+    fn in_owner(&mut self, rules: &ElementRules, scope: &mut Scope<'a>, child: &Node<'a>) {
+        if !rules.invariants.is_empty() {
+            let parent = std::mem::replace(&mut scope.focus, child.clone());
+            for invariant in rules.invariants {
+                self.judge(invariant, scope);
+            }
+            scope.focus = parent;
+        }
+        if let Some(set) = rules.binding {
+            self.bound(child, set);
+        }
+    }
+
+    fn inner_resource(&mut self, scope: &Scope<'a>, child: Node<'a>) {
         let is_contained = child.name() == Some("contained");
         let mut inner = scope.at(child.clone());
         inner.resource = child.clone();
         if is_contained {
-            self.element(&inner, path);
+            self.element(&mut inner);
         } else {
             inner.root = child;
-            self.resource(&inner, path);
+            self.resource(&mut inner);
+        }
+    }
+
+    /// Where an element is, from the resource that is judged.
+    fn path(&self, node: &Node<'a>) -> String {
+        let below = node.path();
+        match below.is_empty() {
+            true => self.root.clone(),
+            false => format!("{}.{below}", self.root),
         }
     }
 
@@ -141,14 +180,42 @@ impl<'a> Walk<'a> {
         self.issues.len() >= super::ISSUES_MAX * 2
     }
 
-    fn judge(&mut self, invariant: &'static Invariant, scope: &Scope<'a>, path: &str) {
-        let named = Named {
-            key: invariant.key,
-            severity: invariant.severity,
-            text: invariant.text,
+    /// Judges a rule, or remembers what came of it for an element that is alike.
+    fn judge_alike(&mut self, bound: &Bound, scope: &Scope<'a>, given: Option<Slots>) {
+        let Ok(known) = self.memo.find(bound, (&scope.focus, given)) else {
+            return self.judge(bound.invariant, scope);
         };
+        let outcome = match (known, &bound.invariant.test) {
+            (Some(outcome), _) => {
+                self.budget.steps = self.budget.steps.saturating_sub(1);
+                outcome
+            }
+            (None, Test::Expression(expression)) => match self.holds(expression, scope) {
+                Ok(outcome) => {
+                    self.memo.keep(outcome);
+                    outcome
+                }
+                Err(stop) => {
+                    let path = self.path(&scope.focus);
+                    return self.unjudged(bound.invariant.named(), &path, &stop);
+                }
+            },
+            (None, _) => return,
+        };
+        if outcome != Some(true) {
+            let path = self.path(&scope.focus);
+            self.broken(bound.invariant.named(), &path);
+        }
+    }
+
+    fn judge(&mut self, invariant: &'static Invariant, scope: &Scope<'a>) {
+        let named = invariant.named();
         match &invariant.test {
-            Test::Expression(expression) => self.expression(expression, named, (scope, path)),
+            Test::Expression(expression) => match self.holds(expression, scope) {
+                Ok(Some(true)) => {}
+                Ok(_) => self.broken(named, &self.path(&scope.focus)),
+                Err(stop) => self.unjudged(named, &self.path(&scope.focus), &stop),
+            },
             Test::LocalTargetIsThere => {
                 let text = scope
                     .focus
@@ -156,7 +223,7 @@ impl<'a> Walk<'a> {
                     .and_then(|j| j.get("reference")?.as_str());
                 let id = text.and_then(|text| text.strip_prefix('#'));
                 if id.is_some_and(|id| !id.is_empty() && !self.local.contained.contains(id)) {
-                    self.broken(named, path);
+                    self.broken(named, &self.path(&scope.focus));
                 }
             }
             Test::ContainedIsReferred => {
@@ -167,30 +234,38 @@ impl<'a> Walk<'a> {
                     !refers_out && inner.id().is_none_or(|id| !ids.referred.contains(id))
                 };
                 if json.iter().any(is_lone) {
-                    self.broken(named, path);
+                    self.broken(named, &self.path(&scope.focus));
                 }
             }
         }
     }
 
-    /// An expression that must be true. Empty is not true.
+    /// An expression that must be true, of a profile. Empty is not true.
     pub(super) fn expression(
         &mut self,
         expression: &'a Expression,
         named: Named<'_>,
         (scope, path): (&Scope<'a>, &str),
     ) {
+        match self.holds(expression, scope) {
+            Ok(Some(true)) => {}
+            Ok(_) => self.broken(named, path),
+            Err(stop) => self.unjudged(named, path, &stop),
+        }
+    }
+
+    fn holds(
+        &mut self,
+        expression: &'a Expression,
+        scope: &Scope<'a>,
+    ) -> Result<Option<bool>, Stop> {
         let mut budget = Budget {
             steps: self.budget.steps.min(RULE_STEPS_MAX),
         };
         let before = budget.steps;
         let held = expression.holds(scope, &mut budget);
         self.budget.steps -= before - budget.steps;
-        match held {
-            Ok(Some(true)) => {}
-            Ok(_) => self.broken(named, path),
-            Err(stop) => self.unjudged(named, path, &stop),
-        }
+        held
     }
 
     fn broken(&mut self, named: Named<'_>, path: &str) {
@@ -215,13 +290,14 @@ impl<'a> Walk<'a> {
         self.note(issue);
     }
 
-    fn only_an_id(&mut self, path: &str) {
+    fn only_an_id(&mut self, node: &Node<'a>) {
+        let path = self.path(node);
         let text = "an element has a value or children, not an id alone (ele-1)";
         self.note(Issue::error("E-VAL-22", IssueCode::Invariant, path, text));
     }
 
     /// A concept of which one coding must be in the value set; a concept of text alone is not.
-    fn bound(&mut self, node: &Node<'a>, set: &str, path: &str) {
+    fn bound(&mut self, node: &Node<'a>, set: &str) {
         let (Some(outside), Some(json)) = (self.surroundings.outside, node.json()) else {
             return;
         };
@@ -242,6 +318,7 @@ impl<'a> Walk<'a> {
         let is_fine = judged.any(|answer| answer != Some(false));
         if !is_fine {
             let text = format!("no coding here is in the value set that R4 requires: {set}");
+            let path = self.path(node);
             self.note(Issue::error("E-VAL-23", IssueCode::CodeInvalid, path, text));
         }
     }

@@ -50,6 +50,45 @@ pub(super) enum Function {
     Encode(encode::Name),
 }
 
+impl Function {
+    /// Evaluates its arguments on each item, or on another collection than the path around it.
+    pub(super) fn binds_this(self) -> bool {
+        use filter::Name::{Aggregate, Iif, Repeat, Select, Trace, Where};
+        matches!(
+            self,
+            Function::Existence(existence::Name::Exists | existence::Name::All)
+                | Function::Filter(Where | Select | Repeat | Iif | Trace | Aggregate)
+                | Function::Sort
+        )
+    }
+
+    pub(super) fn is_descendants(self) -> bool {
+        self == Function::Filter(filter::Name::Descendants)
+    }
+
+    /// `exists()` and `empty()`.
+    pub(super) fn is_existence(self) -> bool {
+        use existence::Name::{Empty, Exists};
+        matches!(self, Function::Existence(Exists | Empty))
+    }
+
+    /// `iif()`, which without a target depends on its arguments alone.
+    pub(super) fn is_choice(self) -> bool {
+        self == Function::Filter(filter::Name::Iif)
+    }
+
+    /// Depends on more than what it is called on: the resource around it, the clock, what is loaded.
+    pub(super) fn asks_outside(self) -> bool {
+        use fhir::Name::{ConformsTo, MemberOf, Resolve};
+        use times::Name::{Now, TimeOfDay, Today};
+        matches!(
+            self,
+            Function::Fhir(Resolve | MemberOf | ConformsTo)
+                | Function::Time(Now | Today | TimeOfDay)
+        )
+    }
+}
+
 /// A call's arguments, not yet evaluated, and where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a, 'l> {
