@@ -118,7 +118,7 @@ fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Failure> {
         return Ok(None);
     }
     Coding::named(name).map(Some).ok_or_else(|| {
-        let text = "Content-Encoding may be gzip, zstd, deflate or absent";
+        let text = "Content-Encoding may be gzip, br, zstd, deflate or absent";
         let code = IssueCode::NotSupported;
         Failure::new(Category::UnsupportedMedia, "E-WIRE-4", code, text)
     })
@@ -196,6 +196,7 @@ mod tests {
         check("", Vec::new(), Ok(0));
         for (name, coding) in [
             ("gzip", Coding::Gzip),
+            ("br", Coding::Brotli),
             ("zstd", Coding::Zstd),
             ("deflate", Coding::Deflate),
         ] {
@@ -209,7 +210,9 @@ mod tests {
         }
         check("GZIP", packed(Coding::Gzip, 3), Ok(3));
         check("identity", vec![b'x'; 3], Ok(3));
-        check("br", vec![b'x'; 3], Err(415));
+        check("br", vec![0x11, 30, 0, 0], Err(400));
+        check("compress", vec![b'x'; 3], Err(415));
+        check("gzip, gzip", vec![b'x'; 3], Err(415));
     }
 
     #[test]

@@ -146,9 +146,17 @@ fn compression_is_as_accepted() {
         let found = Coding::accepted(&headers(&[("accept-encoding", value)]));
         assert_eq!(found, expected, "{value}");
     };
-    check("br, gzip;q=0.8", Some(Coding::Gzip));
-    check("gzip;q=0, br", None);
+    check("br, gzip;q=0.8", Some(Coding::Brotli));
+    check("gzip;q=0.8, br;q=0.7", Some(Coding::Gzip));
+    check("gzip, deflate, br", Some(Coding::Brotli));
+    check("gzip;q=0, compress", None);
     check("gzip, deflate, br, zstd", Some(Coding::Zstd));
+    check("BR ; Q=0.5", Some(Coding::Brotli));
+    check("*", Some(Coding::Zstd));
+    check("*;q=0", None);
+    check("gzip;q=0.5, *;q=0", Some(Coding::Gzip));
+    check("zstd;q=0, br;q=0, *", Some(Coding::Gzip));
+    check("gzip;q=0.001, identity", Some(Coding::Gzip));
     check("gzip, zstd;q=0.5", Some(Coding::Gzip));
     check("identity", None);
     check("deflate", None);
@@ -158,7 +166,7 @@ fn compression_is_as_accepted() {
 #[test]
 fn what_is_packed_is_unpacked_up_to_a_bound() {
     let text = b"the same words, the same words, the same words".repeat(100);
-    for coding in [Coding::Gzip, Coding::Zstd, Coding::Deflate] {
+    for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd, Coding::Deflate] {
         let packed = coding.encode(&text).unwrap();
         assert!(packed.len() < text.len() / 10);
         assert_eq!(coding.decode(&packed, 10_000).unwrap(), text);

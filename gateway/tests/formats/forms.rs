@@ -1,206 +1,8 @@
-//! Over the wire: what is sent comes back, as JSON and as XML, packed or not; bytes stay bytes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // panics are a test's answers
-#![allow(clippy::disallowed_methods)] // answers of our own server may be read whole
+//! Forms of answers and bodies: types, compression, Binary's bytes, what a write returns.
 
-use bytes::Bytes;
-use examples::wayside::Wayside;
-use fhir_mapping::model::{self, Json, Limits, Object};
-use fhir_mapping::validate::structure;
-use fhir_mapping::xml;
-use http::{HeaderMap, Request};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use std::path::Path;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
-use tokio::task::JoinSet;
-
-const JSON: (&str, &str) = ("content-type", "application/fhir+json");
-const XML: (&str, &str) = ("content-type", "application/fhir+xml");
-const AS_XML: (&str, &str) = ("accept", "application/fhir+xml");
-
-struct Site {
-    base: String,
-    /// Killed when dropped.
-    _wayside: Mutex<Wayside>,
-    client: Client<HttpConnector, Full<Bytes>>,
-    _folder: tempfile::TempDir,
-}
-
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Site {
-    fn start() -> Site {
-        let folder = tempfile::tempdir().unwrap();
-        let binary = Path::new(env!("CARGO_BIN_EXE_wayside"));
-        let data = folder.path().join("data");
-        let wayside = Wayside::start(binary, &data, &[], Stdio::null()).unwrap();
-        Site {
-            base: wayside.base.clone(),
-            _wayside: Mutex::new(wayside),
-            client: Client::builder(TokioExecutor::new()).build_http(),
-            _folder: folder,
-        }
-    }
-
-    /// `request` is `GET Patient/a`.
-    async fn ask(&self, request: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
-        let (method, path) = request.split_once(' ').unwrap();
-        let url = format!("{}/{path}", self.base);
-        let mut request = Request::builder().method(method).uri(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Full::new(body.into())).unwrap();
-        let reply = self.client.request(request).await.unwrap();
-        let (head, body) = reply.into_parts();
-        Reply {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.collect().await.unwrap().to_bytes(),
-        }
-    }
-}
-
-impl Reply {
-    fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name);
-        value.map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The resource, by the type that the answer has.
-    #[track_caller]
-    fn tree(&self) -> Json {
-        let text = String::from_utf8_lossy(&self.body);
-        let parsed = match self.header("content-type") {
-            "application/fhir+xml; charset=utf-8" => xml::parse(&self.body, limits()),
-            "application/fhir+json; charset=utf-8" => model::parse(&self.body, limits()),
-            other => panic!("{} {other:?}: {text}", self.status),
-        };
-        parsed.unwrap_or_else(|issue| panic!("{issue:?}: {text}"))
-    }
-}
-
-fn limits() -> Limits {
-    Limits {
-        depth_max: 200,
-        ..Limits::default()
-    }
-}
-
-fn json(text: &str) -> Json {
-    model::parse(text.as_bytes(), limits()).unwrap()
-}
-
-/// Without what the server sets, members in one order: that of JSON objects means nothing.
-fn content(resource: &Json) -> Json {
-    let mut resource = resource.clone();
-    if let Some(object) = resource.as_object_mut()
-        && let Some(meta) = object.get_mut("meta").and_then(Json::as_object_mut)
-    {
-        meta.remove("versionId");
-        meta.remove("lastUpdated");
-        if meta.is_empty() {
-            object.remove("meta");
-        }
-    }
-    ordered(&resource)
-}
-
-fn ordered(value: &Json) -> Json {
-    match value {
-        Json::Array(items) => Json::Array(items.iter().map(ordered).collect()),
-        Json::Object(object) => {
-            let pairs = object.iter();
-            let mut pairs: Vec<_> = pairs.map(|(k, v)| (k.to_owned(), ordered(v))).collect();
-            pairs.sort_by(|a, b| a.0.cmp(&b.0));
-            Json::Object(pairs.into_iter().collect::<Object>())
-        }
-        scalar => scalar.clone(),
-    }
-}
-
-/// Sends it in both forms, reads it in both forms.
-async fn check_comes_back(site: &Site, resource: &Json) {
-    let (kind, id) = (resource.resource_type().unwrap(), resource.id().unwrap());
-    let (put, get) = (format!("PUT {kind}/{id}"), format!("GET {kind}/{id}"));
-    let accept = ("accept", "application/fhir+json");
-    let expected = content(resource);
-    let forms = [
-        (JSON, model::format(resource)),
-        (XML, xml::format(resource).unwrap()),
-    ];
-    for (content_type, text) in forms {
-        let put = site.ask(&put, &[content_type], text).await;
-        let said = String::from_utf8_lossy(&put.body);
-        assert!(matches!(put.status, 200 | 201), "{kind}/{id}: {said}");
-        for accept in [accept, AS_XML] {
-            let got = site.ask(&get, &[accept], "").await;
-            assert_eq!(got.status, 200);
-            let got = content(&got.tree());
-            assert!(got == expected, "{kind}/{id}: {}", model::format(&got));
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn official_examples_come_back_in_both_forms() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/r4-examples");
-    let Ok(files) = std::fs::read_dir(folder) else {
-        eprintln!("skipped: no {folder}");
-        return;
-    };
-    let site = Arc::new(Site::start());
-    let mut running = JoinSet::new();
-    let mut seen = 0;
-    for file in files {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        let mut resource = json(&text);
-        let is_stored = !matches!(
-            resource.resource_type(),
-            Some("Parameters" | "OperationOutcome")
-        );
-        // Validation's own test lists the few that break R4's rules, and why.
-        let is_sound = structure(&resource).is_empty();
-        if !is_stored || !is_sound {
-            continue;
-        }
-        seen += 1;
-        // Many of them share an id.
-        let id = format!("example-{seen}");
-        resource.as_object_mut().unwrap().set_at(1, "id", id.into());
-        let site = Arc::clone(&site);
-        running.spawn(async move { check_comes_back(&site, &resource).await });
-        if running.len() >= 8 {
-            running.join_next().await.unwrap().unwrap();
-        }
-    }
-    while let Some(ended) = running.join_next().await {
-        ended.unwrap();
-    }
-    assert!(seen > 520, "{seen} examples");
-}
-
-#[tokio::test]
-async fn every_character_and_digit_comes_back() {
-    let site = Site::start();
-    let resource = json(
-        r##"{"resourceType":"Observation","id":"o","extension":[{"url":"urn:x","valueDecimal":1.00}],
-        "contained":[{"resourceType":"Patient","id":"p","_birthDate":{"extension":[{"url":"urn:y","valueCode":"unknown"}]},
-          "name":[{"given":[null,"Zoë","e\u0301","\ud83e\uddec","שלום","مرحبا\u200f","a\tb\r\nc","<&>\"'"],"_given":[{"id":"g"},null,null,null,null,null,null,null]}]}],
-        "status":"final","code":{"text":" two  blanks "},"subject":{"reference":"#p"},
-        "effectiveDateTime":"2020","issued":"2020-02-29T23:59:59.1200+05:30",
-        "component":[{"code":{"text":"a"},"valueQuantity":{"value":0.10E-7}},{"code":{"text":"b"},"valueQuantity":{"value":-0.00}},
-          {"code":{"text":"c"},"valueQuantity":{"value":123456789012345678901234567890.123456789}}]}"##,
-    );
-    check_comes_back(&site, &resource).await;
-}
+use crate::wire::{AS_XML, JSON, Site, XML, content, json, limits};
+use fhir_mapping::model::{self, Json};
+use std::io::{Read, Write as _};
 
 #[tokio::test]
 async fn answers_and_refusals_come_as_asked() {
@@ -288,26 +90,33 @@ async fn bodies_are_packed_both_ways() {
         site.ask("PUT Patient/a", &headers, packed).await.status,
         201
     );
-    for coding in ["gzip", "zstd"] {
+    for coding in ["gzip", "br", "zstd"] {
         let got = site
             .ask("GET Patient/a", &[("accept-encoding", coding)], "")
             .await;
         assert_eq!(got.header("content-encoding"), coding);
         assert_eq!(got.headers.get_all("vary").iter().count(), 2);
+        let packed = &got.body[..];
+        let mut reader: Box<dyn Read + '_> = match coding {
+            "zstd" => Box::new(zstd::Decoder::new(packed).unwrap()),
+            "br" => Box::new(brotli::Decompressor::new(packed, 4096)),
+            _ => Box::new(flate2::read::GzDecoder::new(packed)),
+        };
         let mut plain = Vec::new();
-        match coding {
-            "zstd" => plain = zstd::decode_all(&got.body[..]).unwrap(),
-            _ => drop(
-                std::io::Read::read_to_end(
-                    &mut flate2::read::GzDecoder::new(&got.body[..]),
-                    &mut plain,
-                )
-                .unwrap(),
-            ),
-        }
+        reader.read_to_end(&mut plain).unwrap();
         let got = model::parse(&plain, limits()).unwrap();
         assert_eq!(content(&got), content(&json(&patient)));
     }
+    let mut packed = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 18);
+    packed.write_all(patient.as_bytes()).unwrap();
+    let brotli = [JSON, ("content-encoding", "br")];
+    let put = site
+        .ask("PUT Patient/a", &brotli, packed.into_inner())
+        .await;
+    assert_eq!(put.status, 200);
+    let other = [JSON, ("content-encoding", "compress")];
+    let refused = site.ask("PUT Patient/a", &other, patient.clone()).await;
+    assert_eq!(refused.status, 415);
     let bomb = zstd::encode_all(&vec![b' '; 200 << 20][..], 1).unwrap();
     let refused = site.ask("PUT Patient/a", &headers, bomb).await;
     assert_eq!(refused.status, 413);
