@@ -16,6 +16,7 @@ pub struct Config {
     #[serde(rename = "target")]
     pub targets: Vec<Target>,
     pub subscriptions: Subscriptions,
+    pub import: Import,
     pub validation: Validation,
     pub store: Store,
     pub log: Log,
@@ -130,6 +131,17 @@ pub struct Subscriptions {
     pub tries_max: u32,
     /// Longest wait between two tries.
     pub retry_cap_ms: u64,
+}
+
+/// `[import]`: where `$import` may read from; nowhere by default.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Import {
+    /// Hosts, as `name` or `name:port`, that files may be fetched from.
+    pub hosts: Vec<String>,
+    /// Folder below which `file:` URLs are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
 }
 
 /// `[validation]`: how strict the site is with what clients send.
@@ -426,6 +438,10 @@ mod tests {
                 gzip: false,
             }],
             subscriptions: defaults.subscriptions,
+            import: Import {
+                folder: Some("incoming".into()),
+                ..defaults.import
+            },
             validation: defaults.validation,
             store: defaults.store,
             log: defaults.log,

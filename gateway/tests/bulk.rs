@@ -16,6 +16,10 @@ struct Site {
 
 impl Site {
     fn start(folder: &Path) -> Site {
+        Site::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, more: &[&str]) -> Site {
         let log = std::fs::File::create(folder.join("log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_wayside"))
             .args([
@@ -26,6 +30,7 @@ impl Site {
                 "--listen",
                 "127.0.0.1:0",
             ])
+            .args(more)
             .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -59,6 +64,31 @@ impl Drop for Site {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Starts a job and gives the path to come back to.
+fn started(site: &Site, body: &str) -> String {
+    let wishes = "Prefer: respond-async\r\nContent-Type: application/fhir+json\r\n";
+    let (status, head, body) = site.ask("POST /fhir/$import", wishes, body);
+    assert_eq!(status, 202, "{head} {body}");
+    let mut lines = head.lines();
+    let location = lines.find(|line| line.to_lowercase().starts_with("content-location:"));
+    path(location.unwrap())
+}
+
+/// The manifest of a job, once it is done.
+fn done(site: &Site, location: &str) -> String {
+    for _ in 0..600 {
+        let ask = format!("GET {location}");
+        let (status, head, body) = site.ask(&ask, "Accept: application/json\r\n", "");
+        match status {
+            200 => return body,
+            202 => assert!(head.to_lowercase().contains("x-progress: "), "{head}"),
+            _ => panic!("{status} {body}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the job is carried out");
 }
 
 /// The path of a URL in a text that starts with it.
@@ -116,4 +146,161 @@ fn an_export_outlives_a_kill() {
         file.contains("\"multipleBirthInteger\":1") && file.ends_with('\n'),
         "{file}"
     );
+}
+
+/// Lines of patients, every tenth of them broken in its own way.
+fn patients(count: u32) -> (String, u32) {
+    let (mut text, mut broken) = (String::new(), 0);
+    for n in 0..count {
+        text += &match n % 30 {
+            9 => format!("{{\"resourceType\":\"Patient\",\"id\":\"p{n}\",\"name\"\n"),
+            19 => format!("{{\"resourceType\":\"Patient\",\"id\":\"p{n}\",\"actve\":true}}\n"),
+            29 => format!(
+                "{{\"resourceType\":\"Basic\",\"id\":\"p{n}\",\"code\":{{\"text\":\"x\"}}}}\n"
+            ),
+            _ => format!(
+                "{{\"resourceType\":\"Patient\",\"id\":\"p{n}\",\"multipleBirthInteger\":1}}\n"
+            ),
+        };
+        broken += u32::from(n % 10 == 9);
+    }
+    (text, broken)
+}
+
+fn kick_off(inputs: &[String]) -> String {
+    let part = |url: &String| {
+        format!(
+            r#"{{"name":"input","part":[{{"name":"type","valueCode":"Patient"}},{{"name":"url","valueUri":"{url}"}}]}}"#
+        )
+    };
+    let parts: Vec<String> = inputs.iter().map(part).collect();
+    format!(
+        r#"{{"resourceType":"Parameters","parameter":[{{"name":"inputFormat","valueCode":"application/fhir+ndjson"}},{{"name":"inputSource","valueUri":"https://example.org"}},{{"name":"storageDetail","part":[{{"name":"type","valueCode":"file"}}]}},{}]}}"#,
+        parts.join(",")
+    )
+}
+
+fn total(site: &Site, query: &str) -> String {
+    let ask = format!("GET /fhir/{query}");
+    let (_, _, body) = site.ask(&ask, "Accept: application/fhir+json\r\n", "");
+    let rest = body.split_once("\"total\":").unwrap().1;
+    rest.split([',', '}']).next().unwrap().to_owned()
+}
+
+#[test]
+fn an_import_takes_what_is_good_names_what_is_not_and_outlives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    let config = folder.path().join("wayside.toml");
+    std::fs::write(
+        &config,
+        "[import]\nfolder = \"in\"\nhosts = [\"127.0.0.1\"]\n",
+    )
+    .unwrap();
+    let (text, broken) = patients(6_000);
+    std::fs::write(folder.path().join("in/p.ndjson"), &text).unwrap();
+    std::fs::write(folder.path().join("secret.ndjson"), "{}").unwrap();
+    std::os::unix::fs::symlink("../secret.ndjson", folder.path().join("in/out.ndjson")).unwrap();
+    let more = ["--config", config.to_str().unwrap()];
+    let site = Site::start_with(folder.path(), &more);
+    let inputs = ["file:p.ndjson", "file:none.ndjson", "file:out.ndjson"].map(str::to_owned);
+    let location = started(&site, &kick_off(&inputs));
+    // Somewhere in the middle.
+    while total(&site, "Patient?_summary=count") == "0" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(site); // SIGKILL
+    let site = Site::start_with(folder.path(), &more);
+    let manifest = done(&site, &location);
+    let good = 6_000 - broken;
+    assert!(
+        manifest.contains(&format!(
+            r#""output":[{{"type":"Patient","count":{good},"inputUrl":"file:p.ndjson"}}]"#
+        )),
+        "{manifest}"
+    );
+    assert_eq!(total(&site, "Patient?_summary=count"), good.to_string());
+    assert_eq!(total(&site, "Basic?_summary=count"), "0");
+    for (input, count, part) in [
+        (0, broken, "line 10: "),
+        (1, 1, "cannot be read"),
+        (2, 1, "below import.folder"),
+    ] {
+        let error = format!("\"count\":{count},\"inputUrl\":\"{}\"", inputs[input]);
+        assert!(manifest.contains(&error), "{error} {manifest}");
+        let ask = format!("GET {location}/{input}");
+        let (status, _, file) = site.ask(&ask, "Accept: application/fhir+ndjson\r\n", "");
+        assert_eq!(status, 200, "{file}");
+        assert_eq!(
+            file.lines().count(),
+            usize::try_from(count).unwrap(),
+            "{file}"
+        );
+        assert!(file.contains(part), "{file}");
+    }
+    // Again: nothing changes.
+    let (_, _, before) = site.ask("GET /fhir/Patient/p0", "", "");
+    let again = done(&site, &started(&site, &kick_off(&inputs[..1])));
+    assert!(again.contains(&format!("\"count\":{good}")), "{again}");
+    let (_, _, after) = site.ask("GET /fhir/Patient/p0", "", "");
+    assert_eq!(before, after);
+    assert_eq!(site.ask(&format!("DELETE {location}"), "", "").0, 202);
+    assert_eq!(site.ask(&format!("GET {location}/0"), "", "").0, 404);
+}
+
+/// One answer a connection, `text` after a head that says 200; the first is cut off half-way.
+fn flaky_server(text: String) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 2048];
+            let _length = stream.read(&mut asked).unwrap();
+            let length = text.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nETag: \"7\"\r\nContent-Length: {length}\r\n\r\n");
+            let sent = if number == 0 { length / 2 } else { length };
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&text.as_bytes()[..sent]).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn an_import_from_the_web_goes_on_after_a_cut_and_only_where_the_site_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wayside.toml");
+    let (text, broken) = patients(2_000);
+    let address = flaky_server(text);
+    std::fs::write(&config, format!("[import]\nhosts = [\"{address}\"]\n")).unwrap();
+    let site = Site::start_with(folder.path(), &["--config", config.to_str().unwrap()]);
+    // The manifest of the SMART proposal, as plain JSON.
+    let manifest = format!(
+        r#"{{"inputFormat":"application/fhir+ndjson","inputSource":"http://x","storageDetail":{{"type":"http"}},"input":[{{"type":"Patient","url":"http://{address}/p","etag":"7"}},{{"type":"Patient","url":"http://{address}/q","etag":"8"}}]}}"#
+    );
+    let manifest = done(&site, &started(&site, &manifest));
+    let good = 2_000 - broken;
+    assert!(
+        manifest.contains(&format!("\"count\":{good},")),
+        "{manifest}"
+    );
+    assert_eq!(total(&site, "Patient?_summary=count"), good.to_string());
+    assert!(
+        manifest.contains(&format!("\"count\":1,\"inputUrl\":\"http://{address}/q\"")),
+        "{manifest}"
+    );
+    let wishes = "Prefer: respond-async\r\nContent-Type: application/fhir+json\r\n";
+    for url in [
+        "http://127.0.0.1:1/p",
+        "http://169.254.169.254/",
+        "file:p.ndjson",
+        "ftp://x/p",
+    ] {
+        let (status, _, body) =
+            site.ask("POST /fhir/$import", wishes, &kick_off(&[url.to_owned()]));
+        assert_eq!(status, 400, "{url} {body}");
+        assert!(body.contains("E-OPERATION-1"), "{body}");
+    }
 }

@@ -153,7 +153,9 @@ pub enum Table {
     Subscriptions,
     /// rid (u64 BE) of a Subscription, seq (u64 BE) of a change that it wants told -> the change
     Notices,
-    /// `j` and a random id -> a long task; `f`, id, number (u32 BE) -> the resources of a file of it
+    /// `j` and a random id -> a long task; `f`, id, number (u32 BE) -> the resources of a file of it;
+    /// `p`, id, number -> how far an input of it came; `e`, id, number, line (u64 BE) -> what was
+    /// refused of that input
     Jobs,
 }
 

@@ -1,5 +1,6 @@
 //! Long tasks that clients asked for: one loop, one job at a time.
 
+use crate::import::{self, ImportSettings};
 use gateway_ground::failure::Failure;
 use gateway_repository::{JobState, Repository};
 use std::time::Duration;
@@ -11,13 +12,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(600);
 /// Pause after the store failed us.
 const FAULT_PAUSE: Duration = Duration::from_secs(5);
 
-/// Carries out jobs until `stop` turns true. A job that was cut off starts anew.
-pub async fn run(repository: Repository, mut stop: watch::Receiver<bool>) {
+/// Carries out jobs until `stop` turns true. An export that was
+/// cut off starts anew, an import goes on where it stood.
+pub async fn run(
+    settings: ImportSettings,
+    repository: Repository,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let stopped = stop.wait_for(|stop| *stop);
         let ended = tokio::select! {
             _stopped = stopped => return,
-            ended = all(&repository) => ended,
+            ended = all(&settings, &repository) => ended,
         };
         let pause = match ended {
             Ok(()) => LOOK_EVERY,
@@ -36,10 +42,14 @@ pub async fn run(repository: Repository, mut stop: watch::Receiver<bool>) {
     }
 }
 
-async fn all(repository: &Repository) -> Result<(), Failure> {
+async fn all(settings: &ImportSettings, repository: &Repository) -> Result<(), Failure> {
     repository.expire_jobs().await?;
     while let Some(id) = repository.next_job()? {
-        if let Err(failure) = repository.export(id).await {
+        let ended = match repository.import_order(&id)? {
+            Some(_) => import::run(settings, repository, id).await,
+            None => repository.export(id).await,
+        };
+        if let Err(failure) = ended {
             failed(repository, id, &failure).await?;
         }
     }

@@ -28,8 +28,9 @@ pub use everything::{EverythingPage, EverythingRequest, Part, Place};
 pub use identify::{Identified, search_value};
 pub use indexing::reindex::IndexState;
 pub use jobs::{
-    ExportOrder, File as JobFile, Files as JobFiles, Job, KEPT_MS as JOB_KEPT_MS, Scope,
-    State as JobState,
+    ExportOrder, File as JobFile, Files as JobFiles, ImportBatch, ImportCheck, ImportInput,
+    ImportLine, ImportMark, ImportOrder, ImportPlace, ImportSources, Job, JobOrder,
+    KEPT_MS as JOB_KEPT_MS, Scope, State as JobState,
 };
 pub use log::{LogPage, LogRequest, Period};
 pub use merge::{MergeOrder, Merged};

@@ -18,6 +18,7 @@ use gateway_http::request::{Front, Hosts};
 use gateway_http::sockets::Sockets;
 use gateway_http::tls::{self, TlsError};
 use gateway_http::tokens::{self, Role, Token};
+use gateway_jobs::import::ImportSettings;
 use gateway_jobs::{orders, reindex, subscriptions};
 use gateway_repository::Repository;
 use std::net::SocketAddr;
@@ -271,10 +272,15 @@ impl Starting<'_> {
         self.spawn(subscriptions::run(settings, repository, (bell, stop)));
     }
 
-    /// Exports and other long tasks that clients ask for.
+    /// Exports, imports and other long tasks that clients ask for.
     fn orders(&mut self) {
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
-        self.spawn(orders::run(repository, stop));
+        let door = Arc::new(settings::door(self.config));
+        let settings = ImportSettings {
+            sources: door.sources.clone(),
+            check: door.for_imports(repository.clone()),
+        };
+        self.spawn(orders::run(settings, repository, stop));
     }
 
     fn reindex(&mut self) {

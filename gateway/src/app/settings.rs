@@ -7,7 +7,7 @@ use gateway_devices::{ConnectionRule, DeviceSettings};
 use gateway_ground::failure::{Category, Failure};
 use gateway_http::interactions::{Door, Strictness};
 use gateway_jobs::subscriptions::SubscriptionSettings;
-use gateway_repository::Repository;
+use gateway_repository::{ImportSources, Repository};
 use gateway_sync::TargetSettings;
 use std::collections::BTreeMap;
 use store::{CommitError, RowWrite, Store, Table, View, WriteSet};
@@ -46,7 +46,7 @@ pub(super) fn device_settings(config: &Config) -> Result<DeviceSettings, ConfigE
     Ok(settings)
 }
 
-/// How strict the site is with what clients send.
+/// How strict the site is with what clients send, and where imports may read from.
 pub(super) fn door(config: &Config) -> Door {
     let level = |level: &config::ValidationLevel| match level {
         config::ValidationLevel::Off => Strictness::Off,
@@ -57,6 +57,10 @@ pub(super) fn door(config: &Config) -> Door {
     Door {
         level: level(&config.validation.level),
         profiles: profiles.map(|(url, of)| (url.clone(), level(of))).collect(),
+        sources: ImportSources {
+            hosts: config.import.hosts.clone(),
+            folder: config.import.folder.clone(),
+        },
     }
 }
 

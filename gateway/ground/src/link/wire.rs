@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Body;
+use hyper::body::{Body, Frame, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -58,17 +58,49 @@ impl Wire {
 
     /// Sends and reads the reply. `Err` says why no reply came; it names no content.
     pub async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, String> {
+        let flow = self.open_flow(request).await?;
+        Ok(Reply {
+            status: flow.status,
+            headers: flow.headers,
+            body: read_capped(flow.body).await?,
+        })
+    }
+
+    /// Sends, and leaves the reply's body to be read piece by piece. `Err` as above.
+    pub async fn open_flow(&self, request: Request<Full<Bytes>>) -> Result<Flow, String> {
         let answer = tokio::time::timeout(SILENCE_MAX, self.client.request(request)).await;
         let response = answer
             .map_err(|_elapsed| "no answer within 30 s".to_owned())?
             .map_err(|e| innermost(&e))?;
         let (parts, body) = response.into_parts();
-        let body = read_capped(body).await?;
-        Ok(Reply {
+        Ok(Flow {
             status: parts.status,
             headers: parts.headers,
             body,
         })
+    }
+}
+
+/// A reply of any length.
+pub struct Flow {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: Incoming,
+}
+
+impl Flow {
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            let frame = tokio::time::timeout(SILENCE_MAX, self.body.frame()).await;
+            let frame = frame.map_err(|_elapsed| "the reply stopped half-way".to_owned())?;
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                None => return Ok(None),
+                Some(Ok(Ok(piece))) => return Ok(Some(piece)),
+                Some(Ok(Err(_trailers))) => {}
+                Some(Err(e)) => return Err(format!("the reply broke off: {e}")),
+            }
+        }
     }
 }
 

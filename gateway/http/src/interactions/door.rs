@@ -4,7 +4,9 @@ use super::Surface;
 use fhir_mapping::model::{Issue, Json, Severity};
 use fhir_mapping::validate::structure;
 use gateway_ground::failure::{Category, Failure};
+use gateway_repository::{ImportCheck, ImportSources, Repository};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How much of a resource is judged before it is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,12 +20,14 @@ pub enum Strictness {
     Full,
 }
 
-/// The site's settings for validation.
+/// The site's settings for validation and imports.
 #[derive(Clone, Debug, Default)]
 pub struct Door {
     pub level: Strictness,
     /// Levels of resources that claim a profile; the strictest of those they claim counts.
     pub profiles: BTreeMap<String, Strictness>,
+    /// Where imports may read from.
+    pub sources: ImportSources,
 }
 
 impl Door {
@@ -37,6 +41,34 @@ impl Door {
                 .copied()
         });
         levels.max().unwrap_or(self.level)
+    }
+
+    /// Judges lines of an import as requests are judged.
+    pub fn for_imports(self: Arc<Self>, repository: Repository) -> ImportCheck {
+        Arc::new(move |resource| self.check(&repository, resource))
+    }
+
+    fn check(&self, repository: &Repository, resource: &Json) -> Result<(), Failure> {
+        let issues = match self.level_of(resource) {
+            Strictness::Off => Vec::new(),
+            Strictness::Structure => structure(resource),
+            Strictness::Full => self.in_full(repository, resource)?,
+        };
+        let is_error = |issue: &Issue| issue.severity >= Severity::Error;
+        let errors: Vec<Issue> = issues.into_iter().filter(is_error).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::of(Category::Unprocessable, errors))
+    }
+
+    fn in_full(&self, repository: &Repository, resource: &Json) -> Result<Vec<Issue>, Failure> {
+        let urls: Vec<String> = claimed(resource).into_iter().map(str::to_owned).collect();
+        let is_wanted = urls.iter().any(|url| {
+            let plain = url.split('|').next().unwrap_or_default();
+            self.profiles.contains_key(plain) || self.profiles.contains_key(url)
+        });
+        Ok(repository.judge(resource, &urls, is_wanted)?.issues)
     }
 
     /// Whether any resource at all may be judged in full.
@@ -60,24 +92,5 @@ fn claimed(resource: &Json) -> Vec<&str> {
 /// 422 when the resource has errors at the level that it is judged at; warnings do not stop a
 /// write. A profile that the site has set to `full` must be loaded; another one is judged when it is.
 pub(super) fn check(surface: &Surface, resource: &Json) -> Result<(), Failure> {
-    let issues = match surface.door.level_of(resource) {
-        Strictness::Off => Vec::new(),
-        Strictness::Structure => structure(resource),
-        Strictness::Full => in_full(surface, resource)?,
-    };
-    let is_error = |issue: &Issue| issue.severity >= Severity::Error;
-    let errors: Vec<Issue> = issues.into_iter().filter(is_error).collect();
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::of(Category::Unprocessable, errors))
-}
-
-fn in_full(surface: &Surface, resource: &Json) -> Result<Vec<Issue>, Failure> {
-    let urls: Vec<String> = claimed(resource).into_iter().map(str::to_owned).collect();
-    let is_wanted = urls.iter().any(|url| {
-        let plain = url.split('|').next().unwrap_or_default();
-        surface.door.profiles.contains_key(plain) || surface.door.profiles.contains_key(url)
-    });
-    Ok(surface.repository.judge(resource, &urls, is_wanted)?.issues)
+    surface.door.check(&surface.repository, resource)
 }

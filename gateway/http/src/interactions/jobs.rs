@@ -1,12 +1,13 @@
 //! What a client comes back to: the state of a long task, its files, its end.
 //! <https://hl7.org/fhir/R4/async.html>
 
+use super::operations::import;
 use super::{Surface, answers, aside};
 use crate::exchange::{Answer, Exchange};
 use fhir_mapping::model::{Issue, IssueCode, Json, format};
 use gateway_ground::clock::format_instant;
 use gateway_ground::failure::{Category, Failure, outcome};
-use gateway_repository::{JOB_KEPT_MS, Job, JobState};
+use gateway_repository::{JOB_KEPT_MS, Job, JobOrder, JobState};
 use http::{HeaderName, HeaderValue, header};
 
 const NDJSON: &str = "application/fhir+ndjson";
@@ -17,7 +18,15 @@ pub(super) fn status(surface: &Surface, exchange: &Exchange, id: &str) -> Result
     let job = surface.repository.job(id, &exchange.actor.name)?;
     match &job.state {
         JobState::Waiting => Ok(under_way("waiting")),
-        JobState::Running { percent } => Ok(under_way(&std::format!("{percent} % looked through"))),
+        JobState::Running { percent } => Ok(under_way(&match &job.order {
+            JobOrder::Export(_) => std::format!("{percent} % looked through"),
+            JobOrder::Import(order) => {
+                let marks = surface.repository.import_marks(id, order)?;
+                let lines: u64 = marks.iter().map(|mark| mark.lines).sum();
+                let refused: u64 = marks.iter().map(|mark| mark.rejected).sum();
+                std::format!("{lines} lines read, {refused} refused")
+            }
+        })),
         JobState::Failed { text, .. } => {
             let issue = Issue::error("E-JOB-4", IssueCode::Exception, "", text.as_str());
             let body = format(&outcome(&[issue])).into_bytes();
@@ -27,7 +36,17 @@ pub(super) fn status(surface: &Surface, exchange: &Exchange, id: &str) -> Result
                 body,
             })
         }
-        JobState::Done { ended_ms } => Ok(manifest(&job, (id, *ended_ms), &exchange.base_url)),
+        JobState::Done { ended_ms } => {
+            let job_url = std::format!("{}/_jobs/{id}", exchange.base_url);
+            let (output, error) = match &job.order {
+                JobOrder::Export(_) => (files(&job, &job_url), Vec::new()),
+                JobOrder::Import(order) => {
+                    let marks = surface.repository.import_marks(id, order)?;
+                    import::manifest(order, &marks, &job_url)
+                }
+            };
+            Ok(manifest(&job, *ended_ms, (output, error)))
+        }
     }
 }
 
@@ -86,21 +105,25 @@ fn under_way(progress: &str) -> Answer {
     }
 }
 
-fn manifest(job: &Job, (id, ended_ms): (&str, i64), base_url: &str) -> Answer {
+fn files(job: &Job, job_url: &str) -> Vec<Json> {
     let numbered = job.files.iter().enumerate();
     let files = numbered.map(|(number, file)| {
         Json::object([
             ("type", file.resource_type.as_str().into()),
-            ("url", std::format!("{base_url}/_jobs/{id}/{number}").into()),
+            ("url", std::format!("{job_url}/{number}").into()),
             ("count", file.count.into()),
         ])
     });
+    files.collect()
+}
+
+fn manifest(job: &Job, ended_ms: i64, (output, error): (Vec<Json>, Vec<Json>)) -> Answer {
     let body = Json::object([
         ("transactionTime", format_instant(job.created_ms).into()),
         ("request", job.request.as_str().into()),
         ("requiresAccessToken", true.into()),
-        ("output", Json::array(files)),
-        ("error", Json::array([])),
+        ("output", Json::Array(output)),
+        ("error", Json::Array(error)),
     ]);
     let expires = answers::http_date(ended_ms.saturating_add(JOB_KEPT_MS));
     let expires = HeaderValue::from_str(&expires).ok();

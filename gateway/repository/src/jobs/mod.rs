@@ -3,9 +3,13 @@
 
 mod export;
 mod files;
+mod import;
 mod snapshots;
+mod sources;
 
 pub use export::{ExportOrder, Scope};
+pub use import::{ImportBatch, ImportCheck, ImportInput, ImportLine, ImportMark, ImportOrder};
+pub use sources::{ImportPlace, ImportSources};
 
 use super::plan::commit_failure;
 use super::{Actor, Repository};
@@ -24,9 +28,17 @@ pub struct Job {
     pub request: String,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub created_ms: i64,
-    pub order: ExportOrder,
+    pub order: JobOrder,
     pub state: State,
     pub files: Vec<File>,
+}
+
+/// What is to be done; the first kind has a member that the other lacks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum JobOrder {
+    Import(ImportOrder),
+    Export(ExportOrder),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,7 +77,7 @@ impl Repository {
         &self,
         actor: &Actor,
         request: &str,
-        order: ExportOrder,
+        order: JobOrder,
     ) -> Result<String, Failure> {
         let id = Uuid::new_v4();
         let now_ms = self.clock().now_ms();
@@ -74,10 +86,17 @@ impl Repository {
             if view.count_rows(Table::Jobs, b"j", JOBS_MAX)? >= JOBS_MAX {
                 return Err(too_many());
             }
-            let order = ExportOrder {
-                seq: view.last_seq()?.0,
-                rid_max: view.last_rid()?.0,
-                ..order
+            let (action, order) = match order {
+                JobOrder::Import(order) => ("import", JobOrder::Import(order)),
+                JobOrder::Export(order) => {
+                    let (seq, rid_max) = (view.last_seq()?.0, view.last_rid()?.0);
+                    let order = ExportOrder {
+                        seq,
+                        rid_max,
+                        ..order
+                    };
+                    ("export", JobOrder::Export(order))
+                }
             };
             let job = Job {
                 owner,
@@ -87,7 +106,7 @@ impl Repository {
                 state: State::Waiting,
                 files: Vec::new(),
             };
-            let audit = audit("export", &job.owner);
+            let audit = audit(action, &job.owner);
             let write_set = WriteSet {
                 rows: vec![row(&id, &job)?],
                 audit: vec![audit],
@@ -173,14 +192,22 @@ impl Repository {
     /// `None` when it was cancelled.
     fn job_order(&self, id: &Uuid) -> Result<Option<ExportOrder>, Failure> {
         let snapshot = self.store().snapshot()?;
-        Ok(read(&snapshot.view(), id)?.map(|job| job.order))
+        let job = read(&snapshot.view(), id)?;
+        Ok(job.and_then(|job| match job.order {
+            JobOrder::Export(order) => Some(order),
+            JobOrder::Import(_) => None,
+        }))
     }
 
     async fn forget_job(&self, id: Uuid) -> Result<(), Failure> {
         loop {
             let plan = move |view: &View<'_>| {
-                let prefix = [b"f", id.as_bytes().as_slice()].concat();
-                let files = view.rows(Table::Jobs, &prefix, None, REMOVED_MAX)?;
+                let mut files = Vec::new();
+                for kind in [b"f", b"e", b"p"] {
+                    let prefix = [kind, id.as_bytes().as_slice()].concat();
+                    let room = REMOVED_MAX - files.len();
+                    files.extend(view.rows(Table::Jobs, &prefix, None, room)?);
+                }
                 let is_last = files.len() < REMOVED_MAX;
                 let gone = |key| RowWrite {
                     table: Table::Jobs,

@@ -8,7 +8,7 @@ use fhir_mapping::model::IssueCode;
 use fhir_mapping::search::encode_pairs;
 use fhir_mapping::validate::is_resource_type;
 use gateway_ground::failure::{Category, Failure};
-use gateway_repository::{ExportOrder, Scope};
+use gateway_repository::{ExportOrder, JobOrder, Scope};
 
 const FORMATS: [&str; 4] = [
     "application/fhir+ndjson",
@@ -49,7 +49,9 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
         rid_max: 0,
     };
     let (repository, actor) = (&asked.surface.repository, &asked.exchange.actor);
-    let id = repository.start_job(actor, &request(&asked), order).await?;
+    let id = repository
+        .start_job(actor, &request(&asked), JobOrder::Export(order))
+        .await?;
     Ok(jobs::accepted(&asked.exchange, &id))
 }
 

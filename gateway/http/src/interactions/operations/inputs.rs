@@ -75,6 +75,31 @@ impl Inputs {
         }
     }
 
+    /// The members of plain JSON as parameters: an object is one with parts, an array repeats.
+    pub fn of_members(object: &Json) -> Inputs {
+        let members = object
+            .as_object()
+            .into_iter()
+            .flat_map(|object| object.iter());
+        let list = members.flat_map(|(name, content)| {
+            let items = match content.as_array() {
+                Some(items) => items,
+                None => std::slice::from_ref(content),
+            };
+            items.iter().map(|item| Input {
+                name: name.to_owned(),
+                value: match item {
+                    Json::Object(_) => Value::Parts(Inputs::of_members(item)),
+                    other => simple(other),
+                },
+            })
+        });
+        Inputs {
+            list: list.collect(),
+            body: None,
+        }
+    }
+
     /// The text of a parameter that may be given once.
     pub fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
         let mut found = self.named(name);
@@ -242,13 +267,17 @@ fn input(item: &Json) -> Option<Input> {
             list: parts(content.as_array().unwrap_or_default()),
             body: None,
         })),
-        _ if key.starts_with("value") => Some(match content {
-            Json::String(text) => Value::Text(text.clone()),
-            Json::Number(text) => Value::Text(text.to_string()),
-            Json::Bool(flag) => Value::Text(flag.to_string()),
-            other => Value::Complex(other.clone()),
-        }),
+        _ if key.starts_with("value") => Some(simple(content)),
         _ => None,
     })?;
     Some(Input { name, value })
+}
+
+fn simple(content: &Json) -> Value {
+    match content {
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Number(text) => Value::Text(text.to_string()),
+        Json::Bool(flag) => Value::Text(flag.to_string()),
+        other => Value::Complex(other.clone()),
+    }
 }

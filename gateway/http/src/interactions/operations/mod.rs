@@ -4,6 +4,7 @@
 mod convert;
 mod everything;
 mod export;
+pub(super) mod import;
 mod inputs;
 mod lastn;
 mod match_patients;

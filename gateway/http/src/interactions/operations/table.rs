@@ -1,8 +1,8 @@
 //! The rows: adding an operation is one row here and one file beside it.
 
 use super::{
-    Effect, Level, Operation, convert, everything, export, lastn, match_patients, merge, meta,
-    purge, resolve, subscription_status, terminology, validate,
+    Effect, Level, Operation, convert, everything, export, import, lastn, match_patients, merge,
+    meta, purge, resolve, subscription_status, terminology, validate,
 };
 
 pub(super) static ALL: &[Operation] = &[
@@ -22,6 +22,7 @@ pub(super) static ALL: &[Operation] = &[
     EXPORT,
     PATIENT_EXPORT,
     GROUP_EXPORT,
+    IMPORT,
     MATCH,
     MERGE,
     CONVERT,
@@ -199,6 +200,15 @@ const GROUP_EXPORT: Operation = Operation {
     types: &["Group"],
     effect: Effect::Reads,
     run: |asked| Box::pin(export::answer(asked)),
+};
+
+const IMPORT: Operation = Operation {
+    name: "import",
+    definition: "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/import",
+    levels: &[Level::System],
+    types: &[],
+    effect: Effect::Administers,
+    run: |asked| Box::pin(import::answer(asked)),
 };
 
 const MATCH: Operation = Operation {

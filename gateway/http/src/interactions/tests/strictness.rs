@@ -12,6 +12,7 @@ fn site(level: Strictness, profiles: &[(&str, Strictness)]) -> Site {
     site.surface.door = Arc::new(Door {
         level,
         profiles: profiles.collect(),
+        ..Door::default()
     });
     site
 }
