@@ -101,7 +101,11 @@ fn run(mut themes: Vec<case::Theme>) -> (Vec<Verdict>, Claims) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let config = folder.path().join("wayside.toml");
-    std::fs::write(&config, "[subscriptions]\nhosts = [\"127.0.0.1\"]\n[import]\nhosts = [\"127.0.0.1\"]\n").unwrap();
+    std::fs::write(
+        &config,
+        "[subscriptions]\nhosts = [\"127.0.0.1\"]\n[import]\nhosts = [\"127.0.0.1\"]\n",
+    )
+    .unwrap();
     let more = ["--config", config.to_str().unwrap()];
     let site = Wayside::start(&binary().unwrap(), &data, &more, Stdio::null()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();

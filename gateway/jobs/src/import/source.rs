@@ -58,10 +58,8 @@ impl Source {
 
 async fn web(wire: &Wire, url: &str, etag: Option<&str>) -> Result<Source, Trouble> {
     let request = Request::get(url)
-        .header(
-            header::ACCEPT,
-            "application/fhir+ndjson, application/ndjson",
-        )
+        // A Binary that holds the lines comes as they are, not as a resource.
+        .header(header::ACCEPT, "*/*")
         .body(Full::new(Bytes::new()))
         .map_err(|_no_url| Trouble::Refused("the URL is no usable one".to_owned()))?;
     let flow = wire.open_flow(request).await.map_err(Trouble::Source)?;
