@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The store is closing.
     #[error("E-STORE-10: the store is closed")]
     Closed,
+    /// The store was opened for reading alone; the text says why and how to leave that.
+    #[error("E-STORE-11: the store is open for reading only: {0}")]
+    ReadOnly(String),
 }
 
 /// Why a commit did not happen: the plan refused, or the store failed.

@@ -1,10 +1,11 @@
 //! The door to the one writer thread, which wakes for a submitted plan, for folding and for closing.
 //! Plans wait in a bounded queue; `group` takes all that wait, syncs the log once, then answers them.
 
-use crate::env::Engine;
+use crate::env::{Engine, Log};
 use crate::group::{Job, Outcome, Planned, Writer};
 use crate::{CommitError, Committed, Seq, Snapshot, StoreError, View, WriteSet};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -210,9 +211,49 @@ impl Drop for Running {
 impl Store {
     /// Opens or creates the store. Refuses (changing nothing) what it cannot read.
     pub fn open(options: OpenOptions, keys: Keys) -> Result<Store, StoreError> {
-        let engine = Arc::new(Engine::open(&options, &keys)?);
+        let engine = Engine::open(&options, &keys, Log::Whole)?;
+        Self::start(&options, engine, None)
+    }
+
+    /// Opens the store for reading: every write is answered `ReadOnly` with this reason, and
+    /// nothing is folded or written.
+    pub fn open_read_only(
+        options: OpenOptions,
+        keys: Keys,
+        why: String,
+    ) -> Result<Store, StoreError> {
+        let engine = Engine::open(&options, &keys, Log::Whole)?;
+        Self::start(&options, engine, Some(StoreError::ReadOnly(why)))
+    }
+
+    /// Opens a store whose log is damaged, giving up the groups that are gone and those behind them;
+    /// the damaged files are kept as `log.0.damaged` and `log.1.damaged`. Answers how many groups
+    /// were lost, each of one or more acknowledged writes. Afterwards the store opens as any other.
+    pub fn repair_log(options: OpenOptions, keys: Keys) -> Result<u64, StoreError> {
+        let engine = Engine::open(&options, &keys, Log::Salvaged)?;
+        let lost = engine.lost_groups;
+        let store = Self::start(&options, engine, None)?;
+        // The first commit folds what was found and begins a new log.
+        let begun = store.commit(|_| Ok::<_, Infallible>((WriteSet::default(), ())));
+        store.close();
+        match begun {
+            Ok(_) => Ok(lost),
+            Err(CommitError::Store(error)) => Err(error),
+            Err(CommitError::Refused(never)) => match never {},
+        }
+    }
+
+    fn start(
+        options: &OpenOptions,
+        engine: Engine,
+        refusal: Option<StoreError>,
+    ) -> Result<Store, StoreError> {
+        let engine = Arc::new(engine);
         let shared = Arc::new(Shared::new(options.queue_length_max));
         let mut writer = Writer::new(Arc::clone(&shared), Arc::clone(&engine), options.random);
+        if let Some(refusal) = refusal {
+            writer.refuse(refusal);
+        }
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {

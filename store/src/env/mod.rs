@@ -41,6 +41,15 @@ const GROWTH_BYTES_MAX: usize = 16 << 30;
 /// Shorter values never leave their page, whatever its size.
 const VALUE_BYTES_IN_PAGE: usize = 512;
 
+/// How a damaged log is taken at a start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// Refused.
+    Whole,
+    /// As far as it goes, the damaged files kept beside it.
+    Salvaged,
+}
+
 /// Everything that a transaction needs, shared by the writer and all snapshots.
 pub(crate) struct Engine {
     pub(crate) env: Env<WithoutTls>,
@@ -50,6 +59,8 @@ pub(crate) struct Engine {
     pub(crate) folder: PathBuf,
     /// The log that the data file had at the start, if it can go on.
     pub(crate) log: Option<LogId>,
+    /// Groups of the log that were given up at the start.
+    pub(crate) lost_groups: u64,
     /// Writes of groups up to this one may be in the data file.
     horizon: AtomicU64,
     gate: Gate,
@@ -62,7 +73,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Opens the store of a folder, or makes one where there is none.
-    pub(crate) fn open(options: &OpenOptions, keys: &Keys) -> Result<Self, StoreError> {
+    pub(crate) fn open(options: &OpenOptions, keys: &Keys, log: Log) -> Result<Self, StoreError> {
         let folder = &options.folder;
         datafile::examine(folder)?;
         datafile::make_folder(folder)?;
@@ -91,18 +102,23 @@ impl Engine {
             walk(&env, &databases)?;
         }
         let marks = read_marks(&env, &databases)?;
-        let replayed = log::replay(folder, &seal, &marks)?;
+        let replayed = match log {
+            Log::Whole => log::replay(folder, &seal, &marks)?,
+            Log::Salvaged => log::salvage(folder, &seal, &marks)?,
+        };
+        if log == Log::Salvaged {
+            log::Log::set_aside(folder)?;
+        }
         extended.keep();
         let data_file = env
             .try_clone_inner_file()
             .map_err(|e| StoreError::disk("opening the data file", &e))?;
         let gate = Gate::default();
-        let (mut runs, mut last) = (Vec::new(), marks.folded);
+        let mut runs = Vec::new();
         for run in replayed.groups {
             push(&mut runs, 0, run);
-            last += 1;
         }
-        gate.publish(|_| Layers::frozen(runs, last));
+        gate.publish(|_| Layers::frozen(runs, replayed.last));
         Ok(Self {
             env,
             databases,
@@ -110,6 +126,7 @@ impl Engine {
             blinder,
             folder: folder.clone(),
             log: replayed.id,
+            lost_groups: replayed.lost,
             horizon: AtomicU64::new(marks.reached.max(marks.folded)),
             gate,
             #[cfg(test)]

@@ -31,6 +31,8 @@ pub(crate) struct Durable {
     /// The groups of the active half, oldest first, and how many they are.
     active: Vec<Arc<Run>>,
     groups: usize,
+    /// No group follows the last one yet, so damage to it would look like a torn end.
+    is_open_ended: bool,
     /// Number of the last durable group.
     last: u64,
     /// The fold at work on the frozen layers.
@@ -48,14 +50,20 @@ impl Durable {
             log: None,
             active: Vec::new(),
             groups: 0,
+            is_open_ended: false,
             folding: None,
             poisoned: None,
         }
     }
 
+    /// Every group is answered so from now on, and nothing is written.
+    pub(crate) fn refuse(&mut self, why: StoreError) {
+        self.poisoned = Some(why);
+    }
+
     /// Begins to fold what a crash left in the log.
     pub(crate) fn start(&mut self) {
-        if self.is_frozen() {
+        if self.is_frozen() && self.poisoned.is_none() {
             self.begin_fold();
         }
     }
@@ -116,12 +124,34 @@ impl Durable {
             self.turn()?;
         }
         self.append(&blocks)?;
-        self.last = number;
-        self.groups += 1;
         push(&mut self.active, 0, run);
-        let active = &self.active;
+        self.appended();
+        self.is_open_ended = true;
+        Ok(())
+    }
+
+    fn appended(&mut self) {
+        self.last += 1;
+        self.groups += 1;
+        let (active, number) = (&self.active, self.last);
         self.engine
             .publish(|layers| layers.with_active(active, number));
+    }
+
+    /// Puts an empty group behind the last one, whose damage is then told from a torn end. Writers
+    /// do not wait for it: it is done once nobody writes.
+    fn end_group(&mut self) -> Result<(), StoreError> {
+        let Some(log) = self.log.as_ref().filter(|_| self.is_open_ended) else {
+            return Ok(());
+        };
+        let mut nonce = [0; NONCE_BYTES];
+        (self.random)(&mut nonce);
+        let blocks = log::seal(&self.engine.seal, (&log.id, self.last + 1), nonce, &[])?;
+        if log.has_room(blocks.len()) {
+            self.append(&blocks)?;
+            self.appended();
+        }
+        self.is_open_ended = false;
         Ok(())
     }
 
@@ -170,6 +200,7 @@ impl Durable {
         self.engine.publish(Layers::freeze);
         self.active.clear();
         self.groups = 0;
+        self.is_open_ended = false;
         if let Some(log) = &mut self.log {
             log.turn();
         }
@@ -204,6 +235,10 @@ impl Durable {
         } else if worth && self.poisoned.is_none() {
             // Nothing is frozen, so there is nothing to wait for and nothing to fail.
             self.turn().unwrap_or_default();
+        }
+        if self.poisoned.is_none() {
+            // A failure is remembered, or will be met by the next group.
+            self.end_group().unwrap_or_default();
         }
     }
 

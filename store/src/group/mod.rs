@@ -77,6 +77,11 @@ impl Writer {
         }
     }
 
+    /// Every group is answered so, and nothing is written.
+    pub(crate) fn refuse(&mut self, why: StoreError) {
+        self.durable.refuse(why);
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }

@@ -81,6 +81,7 @@ impl Bench {
             &Keys {
                 key_encryption_key: [1; 32],
             },
+            crate::env::Log::Whole,
         )
         .unwrap();
         let writer = Writer::new(Arc::new(Shared::new(100)), Arc::new(engine), random);

@@ -7,7 +7,7 @@ mod group;
 mod replay;
 
 pub(crate) use group::{BLOCK_BYTES, LogId, encode, seal};
-pub(crate) use replay::{Mark, Marks, replay};
+pub(crate) use replay::{Mark, Marks, replay, salvage};
 
 use crate::seal::{NONCE_BYTES, Seal, TAG_BYTES};
 use crate::{StoreError, datafile};
@@ -110,6 +110,19 @@ impl Log {
         half.file.sync_data().map_err(Broken::Sync)?;
         half.at = end;
         Ok(())
+    }
+
+    /// Keeps copies of both files, as they are, beside them.
+    pub(crate) fn set_aside(folder: &Path) -> Result<(), StoreError> {
+        let fault = |e: io::Error| StoreError::file("setting the damaged log aside", &e);
+        for name in FILES {
+            let (from, to) = (folder.join(name), folder.join(format!("{name}.damaged")));
+            if from.exists() {
+                fs::copy(&from, &to).map_err(fault)?;
+                File::open(&to).and_then(|file| file.sync_all()).map_err(fault)?;
+            }
+        }
+        datafile::sync_folder(folder)
     }
 
     /// A write that stops within the group.

@@ -50,24 +50,17 @@ pub(crate) struct Marks {
 pub(crate) struct Replayed {
     /// The log to go on with, when its files are there and belong to the data file.
     pub(crate) id: Option<LogId>,
-    /// The groups beyond the data file, without a gap.
+    /// The groups beyond the data file, without a gap unless some were given up.
     pub(crate) groups: Vec<Run>,
+    /// Number of the last group, there or given up.
+    pub(crate) last: u64,
+    /// How many groups were given up.
+    pub(crate) lost: u64,
 }
 
 /// Looks through both files; changes nothing.
 pub(crate) fn replay(folder: &Path, sealing: &Seal, marks: &Marks) -> Result<Replayed, StoreError> {
-    let mut found = Vec::new();
-    let mut ids = Vec::new();
-    for (half, name) in (0_u8..).zip(FILES) {
-        let Some(bytes) = read(&folder.join(name))? else {
-            continue;
-        };
-        let id = id_of(sealing, half, &bytes).ok_or_else(|| {
-            datafile::foreign(&format!("{name} is not a write log of this store"))
-        })?;
-        ids.push(id);
-        scan(&bytes, (sealing, &id), marks.folded, &mut found)?;
-    }
+    let Looked { found, ids } = Looked::at(folder, sealing, marks)?;
     let known = marks.log.map(|mark| mark.id);
     let complete = ids.len() == FILES.len() && ids.iter().all(|id| Some(*id) == known);
     let in_use = marks.log.is_some_and(|mark| mark.in_use);
@@ -81,7 +74,6 @@ pub(crate) fn replay(folder: &Path, sealing: &Seal, marks: &Marks) -> Result<Rep
             "the write log holds writes that belong to another data file",
         ));
     }
-    found.sort_by_key(|(number, _)| *number);
     let mut last = marks.folded;
     for (number, _) in &found {
         if *number != last + 1 {
@@ -95,12 +87,77 @@ pub(crate) fn replay(folder: &Path, sealing: &Seal, marks: &Marks) -> Result<Rep
     Ok(Replayed {
         id: known.filter(|_| complete),
         groups: found.into_iter().map(|(_, run)| run).collect(),
+        last,
+        lost: 0,
     })
+}
+
+/// What can be had of a log that [`replay`] refuses: all groups up to the first one that is gone, and
+/// behind it those whose writes may be in the data file in part. Changes nothing.
+pub(crate) fn salvage(
+    folder: &Path,
+    sealing: &Seal,
+    marks: &Marks,
+) -> Result<Replayed, StoreError> {
+    let Looked { found, ids } = Looked::at(folder, sealing, marks)?;
+    if ids.iter().any(|id| Some(*id) != marks.log.map(|mark| mark.id)) {
+        return Err(datafile::foreign(
+            "the write log belongs to another data file: take it out of the folder",
+        ));
+    }
+    let last = found
+        .last()
+        .map_or(0, |(number, _)| *number)
+        .max(marks.reached)
+        .max(marks.folded);
+    let mut groups = Vec::new();
+    let mut kept_to = marks.folded;
+    for (number, run) in found {
+        if number == kept_to + 1 {
+            kept_to = number;
+        } else if number > marks.reached {
+            break;
+        }
+        groups.push(run);
+    }
+    let kept = u64::try_from(groups.len()).unwrap_or(0);
+    Ok(Replayed {
+        id: None,
+        groups,
+        last,
+        lost: (last - marks.folded).saturating_sub(kept),
+    })
+}
+
+/// What lies in the two files.
+struct Looked {
+    /// Whole groups beyond the data file, by number.
+    found: Vec<(u64, Run)>,
+    /// The log that each file belongs to.
+    ids: Vec<LogId>,
+}
+
+impl Looked {
+    fn at(folder: &Path, sealing: &Seal, marks: &Marks) -> Result<Self, StoreError> {
+        let (mut found, mut ids) = (Vec::new(), Vec::new());
+        for (half, name) in (0_u8..).zip(FILES) {
+            let Some(bytes) = read(&folder.join(name))? else {
+                continue;
+            };
+            let id = id_of(sealing, half, &bytes).ok_or_else(|| {
+                datafile::foreign(&format!("{name} is not a write log of this store"))
+            })?;
+            ids.push(id);
+            scan(&bytes, (sealing, &id), marks.folded, &mut found)?;
+        }
+        found.sort_by_key(|(number, _)| *number);
+        Ok(Self { found, ids })
+    }
 }
 
 fn gap(number: u64) -> StoreError {
     datafile::foreign(&format!(
-        "the write log is damaged or older than the data file (group {number} is not there)"
+        "the write log is damaged or older than the data file (group {number} is not there); `wayside repair` gives up what is lost"
     ))
 }
 
