@@ -1,4 +1,4 @@
-//! Every system call that changes a file fails once, and once for good: no success is reported
+//! Every system call that changes a file fails, once or for good: no success is reported
 //! falsely, nothing is damaged, and the store opens again with all that was acknowledged.
 #![allow(
     clippy::unwrap_used,
@@ -14,14 +14,21 @@ mod disk;
 use disk::Failure;
 use rustix::io::Errno;
 use std::path::Path;
+use std::sync::LazyLock;
 use store::{CommitError, OpenOptions, Store, StoreError, WriteSet};
+
+/// What zstd cannot make much shorter.
+static NOISE: LazyLock<String> = LazyLock::new(|| {
+    let mut noise = vec![0; 400_000];
+    support::random(&mut noise);
+    let letters = noise.chunks(2).map(|two| char::from(b'!' + two[0] % 90));
+    letters.collect()
+});
 
 /// Two resources and an audit entry in one write set, so that a half would show.
 fn pair(number: usize, length: usize) -> WriteSet {
-    let mut noise = vec![0; length];
-    support::random(&mut noise);
-    let noise: String = noise.iter().map(|b| char::from(b'a' + b % 26)).collect();
-    let versions = ["a", "b"].map(|side| support::version(&name(side, number), 1, &noise));
+    let versions =
+        ["a", "b"].map(|side| support::version(&name(side, number), 1, &NOISE[..length]));
     WriteSet {
         versions: versions.to_vec(),
         rows: Vec::new(),
@@ -36,16 +43,16 @@ fn name(side: &str, number: usize) -> String {
 fn options(folder: &Path) -> OpenOptions {
     OpenOptions {
         // Small, so that it must grow.
-        map_size_bytes: 1 << 20,
+        map_size_bytes: 1 << 18,
         ..support::options(folder)
     }
 }
 
-/// First start, small groups, a fold, a log that is lengthened, a group too large for it, a clean
-/// stop, a second start. Answers which writes were acknowledged.
+/// First start, small groups, a fold, a log that is lengthened, a map that
+/// must grow, a clean stop, a second start. Answers which writes were acknowledged.
 fn script(folder: &Path) -> Vec<usize> {
     let mut acknowledged = Vec::new();
-    let lengths = [[100, 100, 3000].as_slice(), &[90_000, 2_500_000], &[100]];
+    let lengths = [[100, 100, 3000].as_slice(), &[90_000, 200_000], &[100]];
     let mut number = 0;
     for lengths in lengths {
         let Ok(store) = Store::open(options(folder), support::keys()) else {
@@ -104,24 +111,31 @@ fn place() -> tempfile::TempDir {
 #[test]
 fn a_failing_call_is_never_taken_for_a_success() {
     let folder = place();
+    // All ways at every call take minutes: by turns they are enough for every day.
+    let ways = [(Errno::IO, false), (Errno::NOSPC, false), (Errno::IO, true)];
+    let thorough = std::env::var("WAYSIDE_TEST_EVERY_WAY").is_ok();
     let mut total = 0;
-    for (errno, lasting) in [(Errno::IO, false), (Errno::NOSPC, false), (Errno::IO, true)] {
-        for n in 1.. {
-            let failure = Failure { errno, lasting };
-            let case = format!("call {n} of {total} fails with {errno:?}, lasting: {lasting}");
+    for n in 1.. {
+        let turn = usize::try_from(n).unwrap() % ways.len();
+        let mut reached = false;
+        for (errno, lasting) in ways[if thorough { 0..ways.len() } else { turn..turn + 1 }]
+            .iter()
+            .copied()
+        {
+            let case = format!("call {n} fails with {errno:?}, lasting: {lasting}");
             let data = folder.path().join("store");
-            disk::watch(folder.path(), Some((n, failure)));
+            disk::watch(folder.path(), Some((n, Failure { errno, lasting })));
             let acknowledged = script(&data);
             let (calls, _) = disk::end();
             check(&data, &acknowledged, &case);
             std::fs::remove_dir_all(&data).unwrap();
-            if calls < n {
-                assert_eq!(acknowledged.len(), 6);
-                total = calls;
-                break;
-            }
+            reached |= calls >= n;
+            total = calls;
+        }
+        if !reached {
+            break;
         }
     }
-    println!("{total} calls, each failed in three ways");
+    println!("{total} calls, each failed once");
     assert!(total > 50, "the calls were seen: {total}");
 }

@@ -136,7 +136,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let (category, code) = match &error {
             StoreError::Full => (Category::DiskFull, IssueCode::NoStore),
-            StoreError::Busy | StoreError::Closed => (Category::Busy, IssueCode::Throttled),
+            StoreError::Busy | StoreError::Closed | StoreError::ReadOnly(_) => (Category::Busy, IssueCode::Throttled),
             _ => (Category::Fault, IssueCode::Exception),
         };
         let text = error.to_string();
@@ -167,5 +167,6 @@ fn store_number(error: &StoreError) -> &'static str {
         StoreError::Foreign(_) => "E-STORE-8",
         StoreError::Invalid(_) => "E-STORE-9",
         StoreError::Closed => "E-STORE-10",
+        StoreError::ReadOnly(_) => "E-STORE-11",
     }
 }

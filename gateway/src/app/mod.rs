@@ -102,6 +102,17 @@ pub fn places(config: &Config) -> Places {
 /// Opens the store, making it and its key at the first start. For every subcommand that works on
 /// the data folder.
 pub fn open_store(config: &Config) -> Result<Store, StartError> {
+    let (options, keys) = opening(config)?;
+    Ok(Store::open(options, keys)?)
+}
+
+/// Gives up what a damaged write log lost; how many groups of writes that were.
+pub fn repair_store_log(config: &Config) -> Result<u64, StartError> {
+    let (options, keys) = opening(config)?;
+    Ok(Store::repair_log(options, keys)?)
+}
+
+fn opening(config: &Config) -> Result<(OpenOptions, store::Keys), StartError> {
     let places = places(config);
     keys::ensure_folder(&places.data)?;
     let keys = keys::obtain(&places, config::passphrase())?;
@@ -111,7 +122,7 @@ pub fn open_store(config: &Config) -> Result<Store, StartError> {
         queue_length_max: config.store.queue_length_max,
         random: keys::random,
     };
-    Ok(Store::open(options, keys)?)
+    Ok((options, keys))
 }
 
 /// `open_store` with the repository over it.

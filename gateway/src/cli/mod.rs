@@ -4,6 +4,7 @@ mod conflicts;
 mod export;
 mod import;
 mod remote;
+mod repair;
 mod serve;
 mod token;
 mod verify;
@@ -54,6 +55,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Open all that is stored and check that it agrees.
     Verify(verify::VerifyArgs),
+    /// Give up what a damaged write log lost, so that the rest can be opened.
+    Repair(repair::RepairArgs),
 }
 
 /// Arguments of every subcommand that works on a data folder.
@@ -149,6 +152,7 @@ pub fn run() -> ExitCode {
         Some(Command::Import(args)) => import::run(args),
         Some(Command::Export(args)) => export::run(args),
         Some(Command::Verify(args)) => verify::run(args),
+        Some(Command::Repair(args)) => repair::run(args),
     };
     match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,
@@ -235,5 +239,7 @@ mod tests {
         check("wayside export --type Patience", false);
         check("wayside verify --sample 100", true);
         check("wayside verify --sample 0", false);
+        check("wayside repair --accept-log-damage", true);
+        check("wayside repair", false);
     }
 }

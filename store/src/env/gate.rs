@@ -20,6 +20,8 @@ pub(super) struct Gate {
 struct GateState {
     readers: usize,
     closed: bool,
+    /// There is no map to read any more.
+    is_unmapped: bool,
     layers: Arc<Layers>,
 }
 
@@ -28,8 +30,8 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a reader in; what lies above the data file for it.
-    pub(super) fn enter(&self) -> Arc<Layers> {
+    /// Lets a reader in; what lies above the data file for it. `None` when nothing can be read.
+    pub(super) fn enter(&self) -> Option<Arc<Layers>> {
         let mut state = self.state();
         while state.closed {
             state = self
@@ -37,8 +39,16 @@ impl Gate {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        if state.is_unmapped {
+            return None;
+        }
         state.readers += 1;
-        Arc::clone(&state.layers)
+        Some(Arc::clone(&state.layers))
+    }
+
+    /// Nobody is let in any more.
+    pub(super) fn unmapped(&self) {
+        self.state().is_unmapped = true;
     }
 
     pub(super) fn layers(&self) -> Arc<Layers> {

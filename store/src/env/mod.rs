@@ -141,7 +141,7 @@ impl Engine {
     /// these put right, but never more.
     pub(crate) fn read(self: &Arc<Self>) -> Result<Reading, StoreError> {
         loop {
-            let layers = self.gate.enter();
+            let layers = self.gate.enter().ok_or_else(unmapped)?;
             let pass = Pass(Arc::clone(self));
             let transaction = self
                 .env
@@ -203,7 +203,12 @@ impl Engine {
         };
         // SAFETY: the gate is closed: no reader is inside and none comes in while `_closed`
         // lives; the one writer is the caller, who holds no transaction.
-        unsafe { self.env.resize(size) }.map_err(|e| StoreError::disk("growing the map", &e))
+        if unsafe { self.env.resize(size) }.is_err() {
+            // LMDB gave up the old map first and makes no other: reading would kill the process.
+            self.gate.unmapped();
+            return Err(unmapped());
+        }
+        Ok(())
     }
 
     /// LMDB never writes a page that was taken and given back in one transaction; at the end of
@@ -297,6 +302,10 @@ fn read_start(
         .ok_or_else(|| datafile::foreign("the data file is not that of a store"))?;
     let (seal, blinder) = unlock(env, &databases, keys)?;
     Ok((databases, seal, blinder))
+}
+
+fn unmapped() -> StoreError {
+    StoreError::Poisoned("the data file could not be mapped into memory".to_owned())
 }
 
 fn cut_short() -> StoreError {
