@@ -3,13 +3,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "a test fails by panicking and says what it did"
 )]
 
-mod support;
 #[path = "support/disk.rs"]
 mod disk;
+mod support;
 
 use disk::Failure;
 use rustix::io::Errno;
@@ -31,8 +33,8 @@ fn pair(number: usize, length: usize) -> WriteSet {
         ["a", "b"].map(|side| support::version(&name(side, number), 1, &NOISE[..length]));
     WriteSet {
         versions: versions.to_vec(),
-        rows: Vec::new(),
         audit: vec![number.to_be_bytes().to_vec()],
+        ..WriteSet::default()
     }
 }
 
@@ -118,9 +120,13 @@ fn a_failing_call_is_never_taken_for_a_success() {
     for n in 1.. {
         let turn = usize::try_from(n).unwrap() % ways.len();
         let mut reached = false;
-        for (errno, lasting) in ways[if thorough { 0..ways.len() } else { turn..turn + 1 }]
-            .iter()
-            .copied()
+        for (errno, lasting) in ways[if thorough {
+            0..ways.len()
+        } else {
+            turn..turn + 1
+        }]
+        .iter()
+        .copied()
         {
             let case = format!("call {n} fails with {errno:?}, lasting: {lasting}");
             let data = folder.path().join("store");

@@ -24,7 +24,10 @@ fn image(folder: &Path, quiet: Duration) -> PathBuf {
             store.fold().unwrap();
         }
         let id = format!("r{number}");
-        support::write(&store, support::set_of(vec![support::version(&id, 1, "{}")]));
+        support::write(
+            &store,
+            support::set_of(vec![support::version(&id, 1, "{}")]),
+        );
     }
     std::thread::sleep(quiet);
     let image = folder.join("image");
@@ -86,7 +89,10 @@ fn the_operator_gives_up_what_is_lost_and_keeps_the_rest() {
         let store = support::open(&image);
         assert_eq!(store.verify(None).unwrap().findings, vec![]);
         assert_eq!(store.stats().unwrap().last_seq, Seq(kept));
-        support::write(&store, support::set_of(vec![support::version("new", 1, "{}")]));
+        support::write(
+            &store,
+            support::set_of(vec![support::version("new", 1, "{}")]),
+        );
         store.close();
         let store = support::open(&image);
         assert_eq!(store.stats().unwrap().last_seq, Seq(kept + 1));

@@ -136,7 +136,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let (category, code) = match &error {
             StoreError::Full => (Category::DiskFull, IssueCode::NoStore),
-            StoreError::Busy | StoreError::Closed | StoreError::ReadOnly(_) => (Category::Busy, IssueCode::Throttled),
+            StoreError::Busy | StoreError::Closed | StoreError::ReadOnly(_) => {
+                (Category::Busy, IssueCode::Throttled)
+            }
             _ => (Category::Fault, IssueCode::Exception),
         };
         let text = error.to_string();

@@ -5,10 +5,12 @@ use crate::app;
 use clap::Args;
 
 #[derive(Args, Debug)]
-#[command(after_help = "Stop the gateway first. The damaged files are kept beside the new ones, as \
+#[command(
+    after_help = "Stop the gateway first. The damaged files are kept beside the new ones, as \
 log.0.damaged and log.1.damaged. Run wayside verify afterwards.
 
-Exit code 3: writes were lost that had been acknowledged.")]
+Exit code 3: writes were lost that had been acknowledged."
+)]
 pub(super) struct RepairArgs {
     #[command(flatten)]
     place: PlaceArgs,

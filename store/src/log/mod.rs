@@ -119,7 +119,9 @@ impl Log {
             let (from, to) = (folder.join(name), folder.join(format!("{name}.damaged")));
             if from.exists() {
                 fs::copy(&from, &to).map_err(fault)?;
-                File::open(&to).and_then(|file| file.sync_all()).map_err(fault)?;
+                File::open(&to)
+                    .and_then(|file| file.sync_all())
+                    .map_err(fault)?;
             }
         }
         datafile::sync_folder(folder)

@@ -100,7 +100,10 @@ pub(crate) fn salvage(
     marks: &Marks,
 ) -> Result<Replayed, StoreError> {
     let Looked { found, ids } = Looked::at(folder, sealing, marks)?;
-    if ids.iter().any(|id| Some(*id) != marks.log.map(|mark| mark.id)) {
+    if ids
+        .iter()
+        .any(|id| Some(*id) != marks.log.map(|mark| mark.id))
+    {
         return Err(datafile::foreign(
             "the write log belongs to another data file: take it out of the folder",
         ));
