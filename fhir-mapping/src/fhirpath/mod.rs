@@ -64,6 +64,8 @@ pub struct Scope<'a> {
     pub resource: Node<'a>,
     /// The resource that contains it: `%rootResource`.
     pub root: Node<'a>,
+    /// The Bundle that it is an entry of: references among entries are resolved in it.
+    pub bundle: Option<&'a Json>,
     /// `now()`, as a FHIR instant; without it `now()` and `today()` are empty.
     pub now: Option<&'a str>,
     pub outside: Option<&'a dyn Outside>,
@@ -77,6 +79,7 @@ impl<'a> Scope<'a> {
             focus: node.clone(),
             resource: node.clone(),
             root: node,
+            bundle: (resource.resource_type() == Some("Bundle")).then_some(resource),
             now: None,
             outside: None,
         }
@@ -98,6 +101,12 @@ pub trait Outside {
 
     /// Whether the resource or element conforms to a profile; `None` when it is not known.
     fn conforms_to(&self, value: &Json, profile: &str) -> Option<bool>;
+
+    /// The resource that a reference to outside the resource names; `None` when it is not here.
+    fn resolve(&self, reference: &str) -> Option<&Json> {
+        let _ = reference;
+        None
+    }
 }
 
 /// What an evaluation may cost: taken from by each step, and may be shared by many evaluations.

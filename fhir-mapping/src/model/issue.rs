@@ -33,6 +33,7 @@ pub enum IssueCode {
     NoStore,
     Exception,
     Processing,
+    Extension,
     Informational,
 }
 
@@ -83,6 +84,7 @@ impl IssueCode {
             Self::NoStore => "no-store",
             Self::Exception => "exception",
             Self::Processing => "processing",
+            Self::Extension => "extension",
             Self::Informational => "informational",
         }
     }

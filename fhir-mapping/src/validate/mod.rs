@@ -13,6 +13,8 @@ mod walk;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
 
 pub use profile::{Profile, Profiles};
@@ -65,6 +67,7 @@ pub fn judge<'a>(
     for profile in urls.iter().filter_map(|url| profiles.get(url)) {
         profile::check(&mut walk, resource, (profile, profiles));
     }
+    profile::check_extensions(&mut walk, resource, profiles);
     let steps = walk.steps();
     for issue in walk.issues {
         let is_same = |i: &Issue| i.expression == issue.expression && i.code == issue.code;

@@ -14,6 +14,9 @@ use std::collections::HashSet;
 pub(super) const STEPS_MAX: u64 = 12_000_000;
 const RULE_STEPS_MAX: u64 = 8_000_000;
 
+/// Extensions that are held against their definitions.
+const EXTENSIONS_MAX: usize = 20_000;
+
 /// Warnings beyond these are not worth their bytes.
 const WARNINGS_MAX: usize = 20;
 
@@ -39,6 +42,8 @@ pub(super) struct Walk<'a> {
     memo: Memo,
     /// How paths begin.
     root: String,
+    /// The extensions met, for their definitions.
+    pub(super) extensions: Vec<Node<'a>>,
     /// What the root resource contains, and which of it is referred to, by id.
     local: Local<'a>,
 }
@@ -75,6 +80,7 @@ impl<'a> Walk<'a> {
             surroundings,
             memo: Memo::default(),
             root: String::new(),
+            extensions: Vec::new(),
             local: Local::default(),
         }
     }
@@ -108,6 +114,9 @@ impl<'a> Walk<'a> {
         let Some(rules) = rules_of(scope.focus.type_name()) else {
             return self.parts(scope, scope.focus.parts());
         };
+        if scope.focus.type_name() == "Extension" && self.extensions.len() < EXTENSIONS_MAX {
+            self.extensions.push(scope.focus.clone());
+        }
         if !rules.invariants.is_empty() {
             let given = scope.focus.given();
             for bound in &rules.invariants {
@@ -159,6 +168,10 @@ impl<'a> Walk<'a> {
         let is_contained = child.name() == Some("contained");
         let mut inner = scope.at(child.clone());
         inner.resource = child.clone();
+        let parent = scope.resource.json().filter(|_| !is_contained);
+        inner.bundle = parent
+            .filter(|parent| parent.resource_type() == Some("Bundle"))
+            .or(scope.bundle);
         if is_contained {
             self.element(&mut inner);
         } else {
@@ -168,7 +181,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Where an element is, from the resource that is judged.
-    fn path(&self, node: &Node<'a>) -> String {
+    pub(super) fn path(&self, node: &Node<'a>) -> String {
         let below = node.path();
         match below.is_empty() {
             true => self.root.clone(),

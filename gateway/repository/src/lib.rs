@@ -13,6 +13,7 @@ mod opened;
 mod plan;
 mod purge;
 mod read;
+mod resolved;
 mod review;
 mod rows;
 mod search;

@@ -2,6 +2,7 @@
 //! terminology of one snapshot.
 
 use super::Repository;
+use super::resolved::Resolved;
 use super::terminology::Shelf;
 use fhir_mapping::fhirpath::Outside;
 use fhir_mapping::model::{Issue, IssueCode, Json, Severity};
@@ -43,11 +44,17 @@ impl Repository {
                 None
             }
         };
-        let (profiles, missing) = Profiles::gather(urls, &mut fetch);
+        let (mut profiles, missing) = Profiles::gather(urls, &mut fetch);
+        profiles.gather_extensions(resource, &mut fetch);
         let now = gateway_ground::clock::format_instant(self.clock().now_ms());
+        let view = snapshot.view();
+        let around = Around {
+            terminology: Terminology::new(&shelf),
+            resolved: Resolved::new(&view, &self.inner.opened),
+        };
         let surroundings = Surroundings {
             now: Some(&now),
-            outside: Some(&Codes(Terminology::new(&shelf))),
+            outside: Some(&around),
         };
         let mut judged = judge(resource, urls, (&profiles, surroundings));
         let missing = missing
@@ -98,16 +105,23 @@ fn not_loaded(url: &str) -> Issue {
     Issue::error("E-VALID-1", IssueCode::NotFound, "", text)
 }
 
-/// Value sets of the site and of R4.
-struct Codes<'t>(Terminology<'t>);
+/// Value sets of the site and of R4, and what is stored.
+struct Around<'t> {
+    terminology: Terminology<'t>,
+    resolved: Resolved<'t>,
+}
 
-impl Outside for Codes<'_> {
+impl Outside for Around<'_> {
     fn member_of(&self, value_set: &str, system: Option<&str>, code: &str) -> Option<bool> {
-        let set = self.0.value_set(value_set).ok()?;
-        self.0.holds(&set, system, code).ok()
+        let set = self.terminology.value_set(value_set).ok()?;
+        self.terminology.holds(&set, system, code).ok()
     }
 
     fn conforms_to(&self, _value: &Json, _profile: &str) -> Option<bool> {
         None
+    }
+
+    fn resolve(&self, reference: &str) -> Option<&Json> {
+        self.resolved.get(reference)
     }
 }

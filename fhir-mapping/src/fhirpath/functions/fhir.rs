@@ -56,8 +56,11 @@ pub(in crate::fhirpath) fn call<'a>(
             None => Ok(Vec::new()),
         },
         Name::Resolve => {
-            let resolved = input.iter().filter_map(|item| resolve(run, item));
-            Ok(resolved.map(Item::Node).collect())
+            let mut resolved = Vec::new();
+            for item in &input {
+                resolved.extend(resolve(run, item)?.map(Item::Node));
+            }
+            Ok(resolved)
         }
         Name::MemberOf => member_of(run, &input, call),
         Name::ConformsTo => conforms_to(run, &input, call),
@@ -100,43 +103,65 @@ fn comparable<'a>(input: &[Item<'a>], other: &[Item<'a>]) -> Result<Items<'a>, S
 }
 
 /// What a reference, or a text that is one, points at: a contained resource, an entry of the
-/// Bundle around it, else what its text tells about the type.
-fn resolve<'a>(run: &Run<'a, '_>, item: &Item<'a>) -> Option<Node<'a>> {
-    let text = match item {
-        Item::Node(node) => match node.json()? {
-            Json::String(text) => text.as_str(),
-            other => match other.get("reference") {
-                Some(reference) => reference.as_str()?,
-                None => return named_type(other),
-            },
+/// Bundle around it, a stored resource, else what its text tells about the type.
+fn resolve<'a>(run: &mut Run<'a, '_>, item: &Item<'a>) -> Result<Option<Node<'a>>, Stop> {
+    let json = item.node().and_then(Node::json);
+    let text = match (item, json) {
+        (Item::Node(_), Some(Json::String(text))) => text.as_str(),
+        (Item::Node(_), Some(other)) => match other.get("reference").and_then(Json::as_str) {
+            Some(reference) => reference,
+            None => return Ok(named_type(other)),
         },
-        Item::Value(Value::Text(std::borrow::Cow::Borrowed(text))) => text,
-        Item::Value(_) => return None,
+        (Item::Value(Value::Text(std::borrow::Cow::Borrowed(text))), _) => text,
+        _ => return Ok(None),
     };
     if let Some(id) = text.strip_prefix('#') {
-        let root = run.scope.root.json()?;
-        if id.is_empty() {
-            return Some(run.scope.root.clone());
-        }
-        let found = root
-            .items("contained")
-            .iter()
-            .find(|r| r.id() == Some(id))?;
-        return Some(Node::root(found));
+        return contained(run, id);
     }
-    let entries = run.scope.root.json()?.items("entry");
-    let entry = entries
-        .iter()
-        .find(|e| e.str_at(&["fullUrl"]) == Some(text));
-    if let Some(resource) = entry.and_then(|e| e.get("resource")) {
-        return Some(Node::root(resource));
+    if let Some(found) = entry(run, text)? {
+        return Ok(Some(Node::root(found)));
     }
-    match Reference::parse(text) {
+    if let Some(stored) = run.scope.outside.and_then(|outside| outside.resolve(text)) {
+        run.budget.spend(LOOK_UP_STEPS)?;
+        return Ok(Some(Node::root(stored)));
+    }
+    Ok(match Reference::parse(text) {
         Reference::Literal { resource_type, .. } | Reference::Conditional { resource_type, .. } => {
             table().resource(resource_type).map(Node::elsewhere)
         }
-        _ => item.node().and_then(Node::json).and_then(named_type),
+        _ => json.and_then(named_type),
+    })
+}
+
+/// Fetching a stored resource costs as much as so many steps.
+const LOOK_UP_STEPS: usize = 100;
+
+fn contained<'a>(run: &mut Run<'a, '_>, id: &str) -> Result<Option<Node<'a>>, Stop> {
+    let root = &run.scope.root;
+    if id.is_empty() {
+        return Ok(Some(root.clone()));
     }
+    let all = root.json().map_or(&[][..], |root| root.items("contained"));
+    run.budget.spend(all.len() / 8)?;
+    let found = all.iter().find(|resource| resource.id() == Some(id));
+    Ok(found.map(Node::root))
+}
+
+/// The resource of the entry with this URL; a relative reference is meant on any server.
+fn entry<'a>(run: &mut Run<'a, '_>, text: &str) -> Result<Option<&'a Json>, Stop> {
+    let Some(bundle) = run.scope.bundle else {
+        return Ok(None);
+    };
+    let entries = bundle.items("entry");
+    run.budget.spend(entries.len() / 8)?;
+    let is_relative = !text.contains(':');
+    let is_meant = |url: &str| {
+        url == text || (is_relative && url.strip_suffix(text).is_some_and(|r| r.ends_with('/')))
+    };
+    let found = entries
+        .iter()
+        .find(|entry| entry.str_at(&["fullUrl"]).is_some_and(is_meant));
+    Ok(found.and_then(|entry| entry.get("resource")))
 }
 
 fn named_type<'a>(reference: &Json) -> Option<Node<'a>> {

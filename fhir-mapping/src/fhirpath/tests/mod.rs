@@ -434,3 +434,56 @@ fn a_budget_is_kept() {
     );
     assert_eq!(short.steps, 0);
 }
+
+#[test]
+fn references_are_resolved_here_and_outside() {
+    struct Stored(Json);
+    impl Outside for Stored {
+        fn member_of(&self, _: &str, _: Option<&str>, _: &str) -> Option<bool> {
+            None
+        }
+        fn conforms_to(&self, _: &Json, _: &str) -> Option<bool> {
+            None
+        }
+        fn resolve(&self, reference: &str) -> Option<&Json> {
+            (reference == "Patient/stored").then_some(&self.0)
+        }
+    }
+    let json = |text: &str| parse(text.as_bytes(), Limits::default()).unwrap();
+    let bundle = json(
+        r##"{"resourceType":"Bundle","type":"collection","entry":[
+        {"fullUrl":"http://a/fhir/Patient/p","resource":{"resourceType":"Patient","id":"p","gender":"male"}},
+        {"fullUrl":"urn:uuid:1","resource":{"resourceType":"Observation","status":"final","code":{"text":"x"},
+          "subject":{"reference":"Patient/p"},"focus":[{"reference":"http://a/fhir/Patient/p"},{"reference":"urn:uuid:1"}],
+          "performer":[{"reference":"Patient/stored"},{"reference":"Patient/nowhere"},{"reference":"#none"}]}}]}"##,
+    );
+    let stored = Stored(json(r#"{"resourceType":"Patient","gender":"female"}"#));
+    let mut scope = Scope::of(&bundle);
+    scope.outside = Some(&stored);
+    let of = |text: &str| {
+        let compiled = compile(text).unwrap();
+        let items = compiled.evaluate(&scope, &mut Budget::default()).unwrap();
+        let shown: Vec<String> = items.iter().map(show).collect();
+        shown.join(" ")
+    };
+    let observation = "entry[1].resource";
+    assert_eq!(
+        of(&format!("{observation}.subject.resolve().gender")),
+        "male"
+    );
+    assert_eq!(
+        of(&format!("{observation}.focus.resolve().status")),
+        "final"
+    );
+    assert_eq!(of(&format!("{observation}.focus.resolve().gender")), "male");
+    assert_eq!(
+        of(&format!("{observation}.performer.resolve().gender")),
+        "female"
+    );
+    assert_eq!(
+        of(&format!(
+            "{observation}.performer.where(resolve() is Patient).count()"
+        )),
+        "2"
+    );
+}

@@ -2,7 +2,7 @@
 
 use super::super::rules::{Named, Walk};
 use super::slicing::{holds, is_of_types, named, slice_of};
-use super::{Binding, Profile, Profiles, Rule, plain};
+use super::{Binding, Profile, Profiles, Rule, Slicing, SlicingRules, plain};
 use crate::fhirpath::{Node, Outside, Scope, types};
 use crate::model::{Issue, IssueCode, Json, Reference, Severity};
 
@@ -16,23 +16,41 @@ pub(in crate::validate) fn check<'a>(
     (profile, profiles): (&'a Profile, &'a Profiles),
 ) {
     let scope = walk.scope(resource);
+    let path = scope.focus.type_name().to_owned();
+    check_at(walk, (&scope, &path), (profile, profiles));
+}
+
+/// The same for one element.
+pub(super) fn check_at<'a>(
+    walk: &mut Walk<'a>,
+    (scope, path): (&Scope<'a>, &str),
+    (profile, profiles): (&'a Profile, &'a Profiles),
+) {
     let mut check = Check {
         walk,
         profiles,
         depth: 0,
+        of: profile,
     };
-    let path = scope.focus.type_name().to_owned();
-    check.profile(profile, &scope, &path);
+    check.profile(profile, scope, path);
 }
 
 struct Check<'a, 'w> {
     walk: &'w mut Walk<'a>,
     profiles: &'a Profiles,
     depth: usize,
+    /// The profile that is gone through.
+    of: &'a Profile,
 }
 
 impl<'a> Check<'a, '_> {
     fn profile(&mut self, profile: &'a Profile, scope: &Scope<'a>, path: &str) {
+        let outer = self.of;
+        self.with_bases(profile, scope, path);
+        self.of = outer;
+    }
+
+    fn with_bases(&mut self, profile: &'a Profile, scope: &Scope<'a>, path: &str) {
         let mut next = Some(profile);
         for _ in 0..DEPTH_MAX {
             let Some(profile) = next else { return };
@@ -41,6 +59,7 @@ impl<'a> Check<'a, '_> {
                 self.error("E-VAL-31", IssueCode::Structure, path, text);
                 return;
             }
+            self.of = profile;
             self.invariants(&profile.root, scope, path);
             self.children(&profile.root, scope, path);
             let base = profile.base.as_deref();
@@ -49,7 +68,9 @@ impl<'a> Check<'a, '_> {
     }
 
     fn children(&mut self, rule: &'a Rule, scope: &Scope<'a>, path: &str) {
-        for child in &rule.children {
+        let same = rule.same_as.as_deref().and_then(|id| self.of.rule_at(id));
+        let same = same.into_iter().flat_map(|rule| &rule.children);
+        for child in rule.children.iter().chain(same) {
             let found = named(&scope.focus, &child.name);
             if self.walk.budget.spend(found.len() + 1).is_err() {
                 return self.too_costly(path);
@@ -80,21 +101,20 @@ impl<'a> Check<'a, '_> {
 
     fn slices(&mut self, rule: &'a Rule, (scope, found): (&Scope<'a>, &[Node<'a>]), path: &str) {
         let mut counts = vec![0_usize; rule.slices.len()];
+        let mut order = Order::default();
         for node in found {
             let inner = scope.at(node.clone());
             let at = format!("{path}.{}", node.last_step());
-            match slice_of(rule, &inner) {
-                Some(slice) => {
-                    let index = rule.slices.iter().position(|s| std::ptr::eq(s, slice));
-                    let count = index.and_then(|i| counts.get_mut(i));
-                    count.into_iter().for_each(|count| *count += 1);
-                    self.value(&slice.rule, &inner, &at);
-                }
-                None if rule.slicing.as_ref().is_some_and(|s| s.is_closed) => {
-                    let text = "the profile allows its own slices only, and this fits none";
-                    self.error("E-VAL-34", IssueCode::Structure, &at, text.to_owned());
-                }
-                None => {}
+            let found = self.slice_of(rule, &inner);
+            if let Some(slicing) = &rule.slicing
+                && let Some((number, text)) = order.fault(slicing, found)
+            {
+                self.error(number, IssueCode::Structure, &at, text.to_owned());
+            }
+            if let Some((index, slice)) = found.and_then(|i| Some((i, rule.slices.get(i)?))) {
+                let count = counts.get_mut(index);
+                count.into_iter().for_each(|count| *count += 1);
+                self.value(&slice.rule, &inner, &at);
             }
             if self.walk.budget.spend(rule.slices.len()).is_err() {
                 return self.too_costly(&at);
@@ -104,6 +124,33 @@ impl<'a> Check<'a, '_> {
             let at = format!("{path}.{}:{}", rule.name, slice.name);
             self.count(&slice.rule, count, &at);
         }
+    }
+
+    /// Which slice an element is in, by its place.
+    fn slice_of(&mut self, rule: &'a Rule, scope: &Scope<'a>) -> Option<usize> {
+        let mut conforms = |scope: &Scope<'a>, url: &str| self.conforms(scope, url);
+        slice_of(rule, scope, &mut conforms)
+    }
+
+    /// Whether an element, or the target of a reference, conforms to a profile.
+    fn conforms(&mut self, scope: &Scope<'a>, url: &str) -> bool {
+        let Some(profile) = self.profiles.get(url).filter(|_| self.depth < DEPTH_MAX) else {
+            let url = plain(url);
+            let name = url.strip_prefix("http://hl7.org/fhir/StructureDefinition/");
+            return name.is_some_and(|name| types::specialises(scope.focus.type_name(), name));
+        };
+        let mut walk = Walk::new(self.walk.surroundings);
+        walk.budget = self.walk.budget;
+        let mut inner = Check {
+            walk: &mut walk,
+            profiles: self.profiles,
+            depth: self.depth + 1,
+            of: profile,
+        };
+        inner.profile(profile, scope, "");
+        self.walk.budget = walk.budget;
+        let is_error = |issue: &Issue| issue.severity >= Severity::Error;
+        !walk.issues.iter().any(is_error)
     }
 
     fn value(&mut self, rule: &'a Rule, scope: &Scope<'a>, path: &str) {
@@ -227,6 +274,37 @@ impl<'a> Check<'a, '_> {
 
     fn error(&mut self, number: &'static str, code: IssueCode, path: &str, text: String) {
         self.walk.note(Issue::error(number, code, path, text));
+    }
+}
+
+/// What has been met of a list's slices so far.
+#[derive(Default)]
+struct Order {
+    last: usize,
+    is_past_slices: bool,
+}
+
+impl Order {
+    /// What is wrong with an element's being where it is, or in no slice.
+    fn fault(
+        &mut self,
+        slicing: &Slicing,
+        found: Option<usize>,
+    ) -> Option<(&'static str, &'static str)> {
+        let Some(index) = found else {
+            self.is_past_slices = true;
+            let text = "the profile allows its own slices only, and this fits none";
+            return (slicing.rules == SlicingRules::Closed).then_some(("E-VAL-34", text));
+        };
+        let is_back = index < self.last;
+        self.last = index;
+        if slicing.is_ordered && is_back {
+            let text = "the profile has its slices in order, and this comes too late";
+            return Some(("E-VAL-42", text));
+        }
+        let text = "the profile has what is in no slice at the end, and this comes after it";
+        let is_late = slicing.rules == SlicingRules::OpenAtEnd && self.is_past_slices;
+        is_late.then_some(("E-VAL-43", text))
     }
 }
 

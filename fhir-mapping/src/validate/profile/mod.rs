@@ -5,6 +5,7 @@
 //! with it, `slicing` tells which slice an element belongs to.
 
 mod check;
+mod extensions;
 mod read;
 mod slicing;
 
@@ -12,6 +13,7 @@ mod slicing;
 mod tests;
 
 pub(super) use check::check;
+pub(super) use extensions::check_extensions;
 
 use crate::fhirpath::{Budget, Expression};
 use crate::model::{Json, Severity};
@@ -28,6 +30,24 @@ pub struct Profile {
     /// The profile it is based on; `None` for R4's own types.
     pub base: Option<String>,
     root: Rule,
+}
+
+impl Profile {
+    /// The rule of an element by its id: `Questionnaire.item`.
+    fn rule_at(&self, id: &str) -> Option<&Rule> {
+        id.split('.').skip(1).try_fold(&self.root, |rule, segment| {
+            let (name, slice) = segment.split_once(':').unwrap_or((segment, ""));
+            let name = name.trim_end_matches("[x]");
+            let child = rule.children.iter().find(|child| child.name == name)?;
+            match slice {
+                "" => Some(child),
+                _ => {
+                    let found = child.slices.iter().find(|s| s.name == slice)?;
+                    Some(&found.rule)
+                }
+            }
+        })
+    }
 }
 
 /// What a profile asks of one element, and below it.
@@ -48,6 +68,8 @@ struct Rule {
     slicing: Option<Slicing>,
     slices: Vec<Slice>,
     children: Vec<Rule>,
+    /// The id of the element whose children it has (contentReference).
+    same_as: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -74,15 +96,36 @@ struct Constraint {
 #[derive(Debug, Default)]
 struct Slicing {
     discriminators: Vec<Discriminator>,
-    is_closed: bool,
+    rules: SlicingRules,
+    /// Slices come in the order of the profile.
+    is_ordered: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SlicingRules {
+    #[default]
+    Open,
+    Closed,
+    /// What is in no slice comes after what is.
+    OpenAtEnd,
 }
 
 #[derive(Debug)]
 struct Discriminator {
     kind: DiscriminatorKind,
     path: Expression,
-    /// The plain names of the path, for finding what a slice asks there.
-    names: Vec<String>,
+    /// The steps of the path, for finding what a slice asks there.
+    steps: Vec<PathStep>,
+}
+
+/// A step of a discriminator's path (R4 ElementDefinition.slicing.discriminator.path).
+#[derive(Debug, PartialEq, Eq)]
+enum PathStep {
+    Name(String),
+    /// `extension('url')`
+    Extension(String),
+    /// `resolve()`: the target of a reference.
+    Resolve,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +134,7 @@ enum DiscriminatorKind {
     Value,
     Exists,
     Type,
-    /// By profile: judged by the profiles' own slices only.
+    /// Conforming to a profile that the slice names at the path.
     Profile,
 }
 
@@ -105,6 +148,8 @@ struct Slice {
 #[derive(Clone, Debug, Default)]
 pub struct Profiles {
     by_url: HashMap<String, Arc<Profile>>,
+    /// The definitions of the resource's extensions were looked for.
+    has_extensions: bool,
 }
 
 /// Profiles that name each other, followed no further.
@@ -139,6 +184,20 @@ impl Profiles {
         (profiles, missing)
     }
 
+    /// Adds the definitions of the extensions that a resource has, as far as they are found.
+    pub fn gather_extensions(
+        &mut self,
+        resource: &Json,
+        fetch: &mut dyn FnMut(&str) -> Option<Arc<Profile>>,
+    ) {
+        let urls = extensions::urls(resource, PROFILES_MAX);
+        let (more, _not_loaded) = Profiles::gather(&urls, fetch);
+        for (url, profile) in more.by_url {
+            self.by_url.entry(url).or_insert(profile);
+        }
+        self.has_extensions = true;
+    }
+
     /// By canonical URL; a version behind `|` does not matter.
     pub fn get(&self, url: &str) -> Option<&Profile> {
         self.by_url.get(&plain(url)).map(Arc::as_ref)
@@ -161,6 +220,24 @@ impl Rule {
         let slices = self.slices.iter().map(|slice| &slice.rule);
         for inner in self.children.iter().chain(slices) {
             inner.named(named);
+        }
+        let by = self.slicing.iter().flat_map(|s| &s.discriminators);
+        if by
+            .into_iter()
+            .any(|by| by.kind == DiscriminatorKind::Profile)
+        {
+            for slice in &self.slices {
+                slice.rule.named_targets(named);
+            }
+        }
+    }
+
+    /// The profiles of references' targets, which tell slices apart.
+    fn named_targets(&self, named: &mut Vec<String>) {
+        let targets = self.types.iter().flat_map(|of| &of.targets);
+        named.extend(targets.map(|url| plain(url)));
+        for inner in &self.children {
+            inner.named_targets(named);
         }
     }
 }

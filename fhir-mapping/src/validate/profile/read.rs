@@ -1,8 +1,8 @@
 //! A StructureDefinition to a tree of rules. The snapshot is taken when there is one.
 
 use super::{
-    AllowedType, Binding, Constraint, Discriminator, DiscriminatorKind, Profile, Rule, Slice,
-    Slicing, is_core,
+    AllowedType, Binding, Constraint, Discriminator, DiscriminatorKind, PathStep, Profile, Rule,
+    Slice, Slicing, SlicingRules, is_core,
 };
 use crate::fhirpath::compile;
 use crate::model::{Issue, IssueCode, Json, Severity};
@@ -122,6 +122,8 @@ fn fill(rule: &mut Rule, element: &Json) -> Result<(), String> {
     for constraint in element.items("constraint") {
         rule.invariants.extend(invariant(constraint)?);
     }
+    let same_as = element.get("contentReference").and_then(Json::as_str);
+    rule.same_as = same_as.and_then(|id| Some(id.rsplit_once('#')?.1.to_owned()));
     if let Some(given) = element.get("slicing") {
         rule.slicing = Some(slicing(given)?);
     }
@@ -193,7 +195,12 @@ fn with_base(source: &str) -> String {
 
 fn slicing(given: &Json) -> Result<Slicing, String> {
     let mut slicing = Slicing {
-        is_closed: given.get("rules").and_then(Json::as_str) == Some("closed"),
+        rules: match given.get("rules").and_then(Json::as_str) {
+            Some("closed") => SlicingRules::Closed,
+            Some("openAtEnd") => SlicingRules::OpenAtEnd,
+            _ => SlicingRules::Open,
+        },
+        is_ordered: given.get("ordered") == Some(&Json::Bool(true)),
         ..Slicing::default()
     };
     for discriminator in given.items("discriminator") {
@@ -207,12 +214,35 @@ fn slicing(given: &Json) -> Result<Slicing, String> {
         let path = text("path").unwrap_or("$this");
         let compiled = compile(path)
             .map_err(|misread| format!("the discriminator {path} cannot be read: {misread}"))?;
-        let is_name = |part: &&str| *part != "$this" && !part.contains('(');
         slicing.discriminators.push(Discriminator {
             kind,
             path: compiled,
-            names: path.split('.').filter(is_name).map(str::to_owned).collect(),
+            steps: steps(path),
         });
     }
     Ok(slicing)
+}
+
+/// The steps of a path; `ofType(X)` narrows a choice, which is named without its type here too.
+fn steps(path: &str) -> Vec<PathStep> {
+    let mut steps = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some(call) = rest.strip_prefix("extension(") {
+            let (url, after) = call.split_once(')').unwrap_or((call, ""));
+            steps.push(PathStep::Extension(
+                url.trim_matches(['\'', '"']).to_owned(),
+            ));
+            rest = after.trim_start_matches('.');
+            continue;
+        }
+        let (step, after) = rest.split_once('.').unwrap_or((rest, ""));
+        match step {
+            "resolve()" => steps.push(PathStep::Resolve),
+            _ if step.starts_with('$') || step.contains('(') => {}
+            name => steps.push(PathStep::Name(name.to_owned())),
+        }
+        rest = after;
+    }
+    steps
 }

@@ -1,17 +1,28 @@
 //! Which slice an element belongs to (R4 5.1.0.14).
 
-use super::{Discriminator, DiscriminatorKind, Rule, Slice, Slicing, small_budget};
+use super::{Discriminator, DiscriminatorKind, PathStep, Rule, Slice, Slicing, small_budget};
 use crate::fhirpath::{Node, Outside, Scope};
 use crate::model::Json;
 
-/// The first slice whose discriminators fit; `None` when the element is in no slice.
-pub(super) fn slice_of<'a>(rule: &'a Rule, scope: &Scope<'a>) -> Option<&'a Slice> {
+/// Answers whether an element conforms to the profile of a URL.
+pub(super) type Conforms<'a, 'c> = dyn FnMut(&Scope<'a>, &str) -> bool + 'c;
+
+/// The first slice whose discriminators fit, by its place; `None` when the element is in no slice.
+pub(super) fn slice_of<'a>(
+    rule: &'a Rule,
+    scope: &Scope<'a>,
+    conforms: &mut Conforms<'a, '_>,
+) -> Option<usize> {
     rule.slices
         .iter()
-        .find(|slice| belongs(&slice.rule, rule.slicing.as_ref(), scope))
+        .position(|slice| belongs(&slice.rule, (rule.slicing.as_ref(), scope), conforms))
 }
 
-fn belongs<'a>(slice: &'a Rule, slicing: Option<&'a Slicing>, scope: &Scope<'a>) -> bool {
+fn belongs<'a>(
+    slice: &'a Rule,
+    (slicing, scope): (Option<&'a Slicing>, &Scope<'a>),
+    conforms: &mut Conforms<'a, '_>,
+) -> bool {
     let node = &scope.focus;
     let is_extension = node.type_name() == "Extension";
     let url = slice.types.iter().flat_map(|of| &of.profiles).next();
@@ -24,40 +35,87 @@ fn belongs<'a>(slice: &'a Rule, slicing: Option<&'a Slicing>, scope: &Scope<'a>)
         // A choice is sliced by type without saying so.
         return !slice.types.is_empty() && is_of_types(node, slice);
     }
-    discriminators.iter().all(|d| fits_at(slice, d, scope))
+    discriminators
+        .iter()
+        .all(|by| fits_at(slice, (by, scope), conforms))
 }
 
-fn fits_at<'a>(slice: &'a Rule, by: &'a Discriminator, scope: &Scope<'a>) -> bool {
-    let wanted = by.names.iter().try_fold(slice, |rule, name| {
-        rule.children.iter().find(|child| child.name == *name)
-    });
+fn fits_at<'a>(
+    slice: &'a Rule,
+    (by, scope): (&'a Discriminator, &Scope<'a>),
+    conforms: &mut Conforms<'a, '_>,
+) -> bool {
+    let wanted = rule_at(slice, &by.steps);
     let found = by.path.evaluate(scope, &mut small_budget());
     let nodes: Vec<Node<'a>> = found
         .unwrap_or_default()
         .iter()
         .filter_map(|item| item.node().cloned())
         .collect();
+    let is_target = by.steps.last() == Some(&PathStep::Resolve);
     match (by.kind, wanted) {
-        (DiscriminatorKind::Profile, _) => false,
+        (DiscriminatorKind::Profile, None) => false,
+        (DiscriminatorKind::Profile, Some(rule)) => {
+            let urls = rule.types.iter().flat_map(|of| match is_target {
+                true => &of.targets,
+                false => &of.profiles,
+            });
+            let urls: Vec<&String> = urls.collect();
+            nodes.iter().any(|node| {
+                let at = scope.at(node.clone());
+                urls.iter().any(|url| conforms(&at, url))
+            })
+        }
         (DiscriminatorKind::Exists, Some(rule)) => nodes.is_empty() == (rule.max == Some(0)),
         (DiscriminatorKind::Exists, None) => true,
         (DiscriminatorKind::Type, wanted) => {
             let types = wanted.filter(|rule| !rule.types.is_empty());
-            types.is_some_and(|rule| nodes.iter().any(|node| is_of_types(node, rule)))
+            types.is_some_and(|rule| {
+                nodes.iter().any(|node| match is_target {
+                    true => is_of_targets(node, rule),
+                    false => is_of_types(node, rule),
+                })
+            })
         }
         (DiscriminatorKind::Value, Some(rule)) => {
             let is_judged = expects(rule);
             is_judged && nodes.iter().any(|node| fits(node, rule, scope.outside))
         }
-        (DiscriminatorKind::Value, None) => holds_above(slice, &by.names, scope),
+        (DiscriminatorKind::Value, None) => holds_above(slice, &by.steps, scope),
     }
 }
 
+/// What the slice asks at the path: of a reference's target the reference tells.
+fn rule_at<'a>(slice: &'a Rule, steps: &[PathStep]) -> Option<&'a Rule> {
+    steps.iter().try_fold(slice, |rule, step| match step {
+        PathStep::Resolve => Some(rule),
+        PathStep::Name(name) => rule.children.iter().find(|child| child.name == *name),
+        PathStep::Extension(url) => {
+            let extension = rule.children.iter().find(|c| c.name == "extension")?;
+            let is_meant = |slice: &&Slice| {
+                let mut urls = slice.rule.types.iter().flat_map(|of| &of.profiles);
+                urls.any(|named| super::plain(named) == *url)
+            };
+            Some(&extension.slices.iter().find(is_meant)?.rule)
+        }
+    })
+}
+
+/// Whether a reference's target is of a type that the reference may have.
+fn is_of_targets(node: &Node<'_>, rule: &Rule) -> bool {
+    let targets = rule.types.iter().flat_map(|of| &of.targets);
+    let mut names = targets.filter_map(|url| url.rsplit('/').next());
+    names.any(|name| crate::fhirpath::types::specialises(node.type_name(), name))
+}
+
 /// The slice asks nothing at the path itself: a pattern further up may.
-fn holds_above(slice: &Rule, names: &[String], scope: &Scope<'_>) -> bool {
+fn holds_above(slice: &Rule, steps: &[PathStep], scope: &Scope<'_>) -> bool {
     let mut rule = slice;
     let mut nodes = vec![scope.focus.clone()];
-    for name in names {
+    for step in steps {
+        let PathStep::Name(name) = step else {
+            return false;
+        };
         if rule.fixed.is_some() || rule.pattern.is_some() {
             break;
         }

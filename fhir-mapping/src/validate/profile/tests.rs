@@ -30,9 +30,10 @@ fn check(definitions: &[&str], resource: &str) -> String {
         .collect();
     let wanted = [all[0].url.clone()];
     let mut fetch = |url: &str| all.iter().find(|p| p.url == url).cloned();
-    let (profiles, missing) = Profiles::gather(&wanted, &mut fetch);
+    let (mut profiles, missing) = Profiles::gather(&wanted, &mut fetch);
     assert_eq!(missing, Vec::<String>::new());
     let resource = json(resource);
+    profiles.gather_extensions(&resource, &mut fetch);
     let surroundings = Surroundings {
         outside: Some(&Codes),
         ..Surroundings::default()
@@ -141,4 +142,143 @@ fn a_profile_of_a_profile_and_one_that_cannot_be_used() {
       {"id":"Patient","constraint":[{"key":"x","severity":"error","human":"h","expression":"name.("}]}]}}"#;
     let issue = Profile::read(&json(broken)).unwrap_err();
     assert_snapshot!(format!("{} {}", issue.expression, issue.text), @r"StructureDefinition.differential.element[0] the expression of x cannot be read: at character 5: a name is wanted");
+}
+
+/// A profile of List whose entries are sliced, by a discriminator or in an order.
+fn entries(slicing: &str, elements: &str) -> String {
+    format!(
+        r#"{{"resourceType":"StructureDefinition","url":"urn:l","type":"List","differential":{{"element":[
+        {{"id":"List.entry","slicing":{{{slicing}}}}},{elements}]}}}}"#
+    )
+}
+
+fn list(entries: &str) -> String {
+    format!(
+        r#"{{"resourceType":"List","status":"current","mode":"working","entry":[{entries}],
+        "contained":[{{"resourceType":"Patient","id":"m","gender":"male"}},{{"resourceType":"Patient","id":"f","gender":"female"}},
+          {{"resourceType":"Basic","id":"b","code":{{"text":"x"}}}}]}}"#
+    )
+}
+
+#[test]
+fn slices_told_apart_by_type_profile_and_existence() {
+    let by_type = entries(
+        r#""discriminator":[{"type":"type","path":"item.resolve()"}],"rules":"closed""#,
+        r#"{"id":"List.entry:who","max":"1"},
+        {"id":"List.entry:who.item","type":[{"code":"Reference","targetProfile":["http://hl7.org/fhir/StructureDefinition/Patient"]}]}"#,
+    );
+    let people = list(
+        r##"{"item":{"reference":"#m"}},{"item":{"reference":"#f"}},{"item":{"reference":"#b"}}"##,
+    );
+    assert_snapshot!(check(&[&by_type], &people), @r"
+    error List.entry[2] | the profile allows its own slices only, and this fits none
+    error List.entry:who | the profile allows at most 1 of it
+    ");
+    let by_profile = entries(
+        r#""discriminator":[{"type":"profile","path":"item.resolve()"}],"rules":"closed""#,
+        r#"{"id":"List.entry:who","min":1},
+        {"id":"List.entry:who.item","type":[{"code":"Reference","targetProfile":["urn:woman"]}]}"#,
+    );
+    let woman = r#"{"resourceType":"StructureDefinition","url":"urn:woman","type":"Patient",
+      "differential":{"element":[{"id":"Patient.gender","min":1,"fixedCode":"female"}]}}"#;
+    assert_snapshot!(check(&[&by_profile, woman], &people), @r"
+    error List.entry[0] | the profile allows its own slices only, and this fits none
+    error List.entry[2] | the profile allows its own slices only, and this fits none
+    ");
+    let by_existence = entries(
+        r#""discriminator":[{"type":"exists","path":"flag"}],"rules":"open""#,
+        r#"{"id":"List.entry:marked","max":"1"},{"id":"List.entry:marked.flag","min":1},
+        {"id":"List.entry:plain","max":"0"},{"id":"List.entry:plain.flag","max":"0"}"#,
+    );
+    let marked = list(
+        r##"{"item":{"reference":"#m"},"flag":{"text":"x"}},{"item":{"reference":"#f"},"flag":{"text":"x"}},{"item":{"reference":"#b"}}"##,
+    );
+    assert_snapshot!(check(&[&by_existence], &marked), @r"
+    error List.entry:marked | the profile allows at most 1 of it
+    error List.entry:plain | the profile allows at most 0 of it
+    ");
+}
+
+#[test]
+fn slices_in_an_order_and_the_rest_at_the_end() {
+    let elements = r#"{"id":"List.entry:a"},{"id":"List.entry:a.flag","patternCodeableConcept":{"text":"a"}},
+        {"id":"List.entry:b"},{"id":"List.entry:b.flag","patternCodeableConcept":{"text":"b"}}"#;
+    let by = r#""discriminator":[{"type":"pattern","path":"flag"}]"#;
+    let flags = |texts: &[&str]| {
+        let entry = |text: &&str| {
+            format!(r##"{{"item":{{"reference":"#m"}},"flag":{{"text":"{text}"}}}}"##)
+        };
+        let all: Vec<String> = texts.iter().map(entry).collect();
+        let text = list(&all.join(","));
+        text.replace(
+            r##"{"resourceType":"Patient","id":"f","gender":"female"},"##,
+            "",
+        )
+        .replace(
+            r##",
+          {"resourceType":"Basic","id":"b","code":{"text":"x"}}"##,
+            "",
+        )
+    };
+    let ordered = entries(&format!(r#"{by},"ordered":true,"rules":"open""#), elements);
+    let found = |profile: &str, texts: &[&str]| {
+        let all = check(&[profile], &flags(texts));
+        let mine = all.lines().filter(|line| line.contains("the profile"));
+        mine.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(found(&ordered, &["a", "x", "b", "y"]), "");
+    assert_snapshot!(found(&ordered, &["b", "a"]), @"error List.entry[1] | the profile has its slices in order, and this comes too late");
+    let at_end = entries(&format!(r#"{by},"rules":"openAtEnd""#), elements);
+    assert_eq!(found(&at_end, &["b", "a", "x"]), "");
+    assert_snapshot!(found(&at_end, &["a", "x", "b"]), @"error List.entry[2] | the profile has what is in no slice at the end, and this comes after it");
+}
+
+#[test]
+fn an_extensions_value_tells_slices_apart() {
+    let profile = r#"{"resourceType":"StructureDefinition","url":"urn:t","type":"Patient","differential":{"element":[
+      {"id":"Patient.telecom","slicing":{"discriminator":[{"type":"value","path":"extension('http://a.b/kind.x').value"}],"rules":"open"}},
+      {"id":"Patient.telecom:home","max":"1"},
+      {"id":"Patient.telecom:home.extension:kind","type":[{"code":"Extension","profile":["http://a.b/kind.x"]}]},
+      {"id":"Patient.telecom:home.extension:kind.value[x]","fixedCode":"home"}]}}"#;
+    let telecom = |kind: &str| {
+        format!(
+            r#"{{"value":"1","system":"phone","extension":[{{"url":"http://a.b/kind.x","valueCode":"{kind}"}}]}}"#
+        )
+    };
+    let patient = |kinds: [&str; 2]| {
+        let all = kinds.map(telecom).join(",");
+        format!(r#"{{"resourceType":"Patient","telecom":[{all}]}}"#)
+    };
+    assert_eq!(check(&[profile], &patient(["home", "work"])), "");
+    assert_snapshot!(check(&[profile], &patient(["home", "home"])), @"error Patient.telecom:home | the profile allows at most 1 of it");
+}
+
+#[test]
+fn a_content_reference_has_the_rules_of_what_it_names() {
+    let profile = r##"{"resourceType":"StructureDefinition","url":"urn:q","type":"Questionnaire","snapshot":{"element":[
+      {"id":"Questionnaire","path":"Questionnaire"},
+      {"id":"Questionnaire.item","path":"Questionnaire.item"},
+      {"id":"Questionnaire.item.prefix","path":"Questionnaire.item.prefix","min":1,"max":"1"},
+      {"id":"Questionnaire.item.item","path":"Questionnaire.item.item","contentReference":"#Questionnaire.item"}]}}"##;
+    let deep = r#"{"resourceType":"Questionnaire","status":"draft","item":[{"linkId":"1","prefix":"1","type":"group",
+      "item":[{"linkId":"2","prefix":"2","type":"group","item":[{"linkId":"3","type":"string","text":"t"}]}]}]}"#;
+    assert_snapshot!(check(&[profile], deep), @"error Questionnaire.item[0].item[0].item[0].prefix | the profile wants at least 1 of it");
+}
+
+#[test]
+fn extensions_are_judged_by_their_definitions() {
+    let any = r#"{"resourceType":"StructureDefinition","url":"urn:any","type":"Patient","differential":{"element":[]}}"#;
+    let colour = r#"{"resourceType":"StructureDefinition","url":"urn:colour","type":"Extension","differential":{"element":[
+      {"id":"Extension.url","fixedUri":"urn:colour"},
+      {"id":"Extension.value[x]","min":1,"type":[{"code":"code"}],"binding":{"strength":"extensible","valueSet":"urn:colours"}}]}}"#;
+    let patient = r#"{"resourceType":"Patient","active":true,
+      "extension":[{"url":"urn:colour","valueCode":"red"},{"url":"urn:colour","valueString":"x"},{"url":"urn:nobody","valueString":"x"}],
+      "_birthDate":{"extension":[{"url":"urn:colour","valueCode":"blue"}]},
+      "modifierExtension":[{"url":"urn:colour","valueCode":"green"},{"url":"urn:unknown","valueBoolean":true}]}"#;
+    assert_snapshot!(check(&[any, colour], patient), @r"
+    error Patient.extension[1].value | the profile allows code here
+    error Patient.modifierExtension[1] | this extension may change the meaning of the element, and is not known here: PUT its StructureDefinition
+    warning Patient.extension[1].value | no code here is in the value set that the profile prefers: urn:colours
+    warning Patient.birthDate.extension[0].value | no code here is in the value set that the profile prefers: urn:colours
+    ");
 }

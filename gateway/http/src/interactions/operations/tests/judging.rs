@@ -120,3 +120,38 @@ async fn modes_and_levels() {
         "Parameters.parameter.where(name='resource')",
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_look_at_what_is_stored_and_extensions_at_their_definitions() {
+    let site = Site::new();
+    site.put(
+        r#"{"resourceType":"StructureDefinition","id":"w","url":"urn:site:mothers","name":"W","status":"active",
+      "kind":"resource","abstract":false,"type":"Patient","derivation":"constraint",
+      "differential":{"element":[{"id":"Patient","path":"Patient","constraint":[{"key":"w-1","severity":"error",
+        "human":"others linked are women","expression":"link.other.all(resolve().gender = 'female')"}]}]}}"#,
+    )
+    .await;
+    for (id, gender) in [("f", "female"), ("m", "male")] {
+        site.put(&format!(
+            r#"{{"resourceType":"Patient","id":"{id}","gender":"{gender}"}}"#
+        ))
+        .await;
+    }
+    let linked = |id: &str| {
+        format!(
+            r#"{{"resourceType":"Patient","link":[{{"type":"seealso","other":{{"reference":"Patient/{id}"}}}}]}}"#
+        )
+    };
+    let asked = "POST Patient/$validate?profile=urn:site:mothers";
+    assert_snapshot!(check(&site, asked, &linked("f")).await, @"");
+    assert_snapshot!(check(&site, asked, &linked("m")).await, @"error invariant Patient | E-VAL-20: others linked are women (w-1)");
+    let body = r#"{"resourceType":"Patient","modifierExtension":[{"url":"urn:site:foetus","valueBoolean":true}]}"#;
+    assert_snapshot!(check(&site, "POST Patient/$validate", body).await, @"error extension Patient.modifierExtension[0] | E-VAL-41: this extension may change the meaning of the element, and is not known here: PUT its StructureDefinition");
+    site.put(
+        r#"{"resourceType":"StructureDefinition","id":"x","url":"urn:site:foetus","name":"X","status":"active",
+      "kind":"complex-type","abstract":false,"type":"Extension","derivation":"constraint",
+      "differential":{"element":[{"id":"Extension","path":"Extension"},{"id":"Extension.value[x]","path":"Extension.value[x]","type":[{"code":"code"}]}]}}"#,
+    )
+    .await;
+    assert_snapshot!(check(&site, "POST Patient/$validate", body).await, @"error structure Patient.modifierExtension[0].value | E-VAL-37: the profile allows code here");
+}
