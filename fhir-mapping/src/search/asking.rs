@@ -9,6 +9,9 @@ pub struct Asking<'a> {
     pub(super) handling: Handling,
     pub(super) zone: &'a Zone,
     pub(super) terminology: Option<&'a dyn Terminology>,
+    /// Conditions on other resources are carried out.
+    pub(super) reaches: bool,
+    /// Every result parameter is.
     pub(super) is_whole: bool,
 }
 
@@ -28,13 +31,23 @@ pub trait Terminology {
 }
 
 impl<'a> Asking<'a> {
-    /// Only what one resource's own values decide, in one pass: conditional writes ask so.
+    /// Only what one resource's own values decide, in one pass.
     pub fn new(handling: Handling, zone: &'a Zone) -> Asking<'a> {
         Asking {
             handling,
             zone,
             terminology: None,
+            reaches: false,
             is_whole: false,
+        }
+    }
+
+    /// The caller carries out conditions on other resources too: chains, `_has`, hierarchies, words.
+    /// Conditional writes ask so.
+    pub fn reaching(self) -> Asking<'a> {
+        Asking {
+            reaches: true,
+            ..self
         }
     }
 
@@ -42,6 +55,7 @@ impl<'a> Asking<'a> {
     /// chains, `_has`, hierarchies, words, `:iterate`, `_revinclude`, `_summary`, `_elements`.
     pub fn whole(self) -> Asking<'a> {
         Asking {
+            reaches: true,
             is_whole: true,
             ..self
         }

@@ -70,6 +70,8 @@ struct Inner {
     is_index_whole: AtomicBool,
     /// Woken when the index is to be made anew.
     reindex_asked: tokio::sync::Notify,
+    /// Of paged searches.
+    moments: search::Kept,
 }
 
 impl Repository {
@@ -88,6 +90,7 @@ impl Repository {
                 lanes: write::Lanes::default(),
                 is_index_whole,
                 reindex_asked: tokio::sync::Notify::new(),
+                moments: search::Kept::default(),
             }),
         }
     }

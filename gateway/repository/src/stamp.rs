@@ -28,6 +28,11 @@ impl Unstamped {
         }
     }
 
+    /// Search values without the time.
+    pub(super) fn values(&self) -> &SearchValues {
+        &self.values
+    }
+
     pub(super) fn urgency(&self) -> Urgency {
         self.urgency
     }

@@ -129,7 +129,7 @@ impl Shelf<'_> {
             .collect();
         let query = Query::parse(kind, &pairs, Handling::Strict, self.zone);
         let query = query.map_err(|issues| Failure::of(Category::Incorrect, issues))?;
-        search::matching_keys(&self.view, &query, self.zone, limit)
+        search::Finder::new((self.view, self.zone), 1).keys(&query, limit)
     }
 
     fn made<T>(

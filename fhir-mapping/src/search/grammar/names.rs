@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
             "_list" if modifier.is_empty() => self.list(at, value).map(Some),
             "_text" | "_content" if modifier.is_empty() => self.words(code, value).map(Some),
             "_filter" if modifier.is_empty() => {
-                self.needs_whole(code)?;
+                self.needs_reach(code)?;
                 filter::parse(self, at, value).map(Some)
             }
             _ => self.own(at, (code, modifier), value),
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
         head: &str,
         rest: &Rest,
     ) -> Result<Option<Condition>, Issue> {
-        self.needs_whole(head)?;
+        self.needs_reach(head)?;
         let (code, wanted) = head.split_once(':').unwrap_or((head, ""));
         let Some((_, parameter)) = find(at.resource_type, code) else {
             return Err(unreadable(head, "no such parameter to chain from"));
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
 
     /// `Type:parameter:rest`
     pub(super) fn has(&self, at: Place, text: &str, inner: &Inner) -> Result<Condition, Issue> {
-        self.needs_whole("_has")?;
+        self.needs_reach("_has")?;
         let mut parts = text.splitn(3, ':');
         let (source, code) = (parts.next().unwrap_or_default(), parts.next());
         let (Some(code), Some(rest)) = (code, parts.next()) else {
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
     }
 
     fn words(&self, code: &str, value: &str) -> Result<Condition, Issue> {
-        self.needs_whole(code)?;
+        self.needs_reach(code)?;
         self.spend()?;
         Words::parse(&unescape(value), code == "_text")
             .map(Condition::Words)
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
     /// `:above` and `:below` on a reference to a type that has parents.
     fn hierarchy(&self, asked: &Asked) -> Result<Condition, Issue> {
         let name = asked.parameter.name;
-        self.needs_whole(name)?;
+        self.needs_reach(name)?;
         let places: Vec<_> = split(asked.value, ',');
         let mut any = Vec::new();
         for text in places.into_iter().filter(|text| !text.is_empty()) {
@@ -280,8 +280,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Never left out silently: it would widen the answer to other patients.
-    fn needs_whole(&self, name: &str) -> Result<(), Issue> {
-        if self.asking.is_whole {
+    fn needs_reach(&self, name: &str) -> Result<(), Issue> {
+        if self.asking.reaches {
             return Ok(());
         }
         let text = format!(

@@ -2,7 +2,7 @@
 
 use crate::route::pairs;
 use fhir_mapping::model::IssueCode;
-use fhir_mapping::search::{Handling, Query, Zone};
+use fhir_mapping::search::{Asking, Handling, Query, Zone};
 use gateway_ground::failure::{Category, Failure};
 use http::{HeaderMap, HeaderName, header};
 use store::VersionId;
@@ -81,7 +81,8 @@ pub(super) fn criteria_of(
     resource_type: &str,
     zone: &Zone,
 ) -> Result<Query, Failure> {
-    let query = Query::parse(resource_type, pairs, Handling::Strict, zone)
+    let asking = Asking::new(Handling::Strict, zone).reaching();
+    let query = Query::parse_with(resource_type, pairs, &asking)
         .map_err(|issues| Failure::of(Category::Incorrect, issues))?;
     if query.is_unrestricted() {
         let text = "a conditional write needs at least one search criterion";

@@ -262,10 +262,8 @@ mod tests {
         let pairs = [(name.to_owned(), value.to_owned())];
         let query = Query::parse("Patient", &pairs, Handling::Strict, repository.zone()).unwrap();
         let snapshot = repository.store().snapshot().unwrap();
-        let keys = crate::search::matching_keys;
-        keys(&snapshot.view(), &query, repository.zone(), 1000)
-            .unwrap()
-            .len()
+        let finder = crate::search::Finder::new((snapshot.view(), repository.zone()), 1);
+        finder.keys(&query, 1000).unwrap().len()
     }
 
     fn posted(repository: &Repository, term: &str) -> u64 {

@@ -25,7 +25,7 @@ pub(crate) enum Standing {
 }
 
 /// Which postings are the whole truth.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Trust {
     Whole,
     /// All but these.

@@ -3,15 +3,15 @@
 //!
 //! A page after the first judges every resource by the version that was its head at the seq of the
 //! first page: versions are never thrown away, so the pages together are the answer of that moment,
-//! whatever was written since. When more changed since than [`CHANGES_MAX`], resources are judged
-//! as they are now and new ones are left out: each still comes at most once in the store's order.
+//! whatever and however much was written since.
 
+use super::pending::Pending;
+use super::since::Since;
 use crate::indexing::{self, Kept, standing::Trust};
 use fhir_mapping::model::{IssueCode, Json, Limits, parse};
 use fhir_mapping::search::{SearchValues, Zone, extract};
 use gateway_ground::failure::{Category, Failure};
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use store::{ResourceKey, Rid, Seq, StoreError, StoredVersion, View};
 
@@ -22,8 +22,6 @@ pub(super) struct Budget(pub(super) u64);
 impl Budget {
     /// A short search: some tens of milliseconds.
     pub(super) const BRIEF: Budget = Budget(20_000);
-    /// Inside a writing transaction, which others wait for.
-    pub(super) const WRITING: Budget = Budget(100_000);
     /// The longest: some seconds.
     pub(super) const WHOLE: Budget = Budget(2_000_000);
 }
@@ -38,29 +36,24 @@ pub(super) struct Moment {
 pub(super) struct Ground<'t> {
     pub(super) view: View<'t>,
     zone: &'t Zone,
-    past: Past,
+    stands: Stands<'t>,
     left: Cell<u64>,
     trust: OnceCell<Trust>,
 }
 
-enum Past {
-    /// The first page: as it is.
+/// Which state of resources counts.
+#[derive(Clone, Copy)]
+enum Stands<'t> {
+    /// That of the store, and so do its postings.
     Now,
-    Exact {
-        seq: Seq,
-        /// Ascending.
-        changed: Vec<Rid>,
-        known: RefCell<HashMap<Rid, Option<Rc<SearchValues>>>>,
-    },
-    Loose {
-        last_rid: Rid,
-    },
+    /// That of an earlier moment.
+    Then(&'t Since),
+    /// That which a transaction is about to make.
+    Soon(&'t Pending),
 }
 
-/// More changes since the first page are not looked through.
-const CHANGES_MAX: usize = 2_000;
-/// Versions looked through to find the one of that moment.
-const VERSIONS_MAX: usize = 1_000;
+/// Versions of one resource read at once.
+const VERSIONS_STEP: usize = 64;
 /// A body that is read and parsed counts as so many rows.
 const BODY_ROWS: u64 = 30;
 /// Number of the refusal, by which a brief search is told from a long one.
@@ -71,38 +64,40 @@ impl<'t> Ground<'t> {
         Ground {
             view,
             zone,
-            past: Past::Now,
+            stands: Stands::Now,
             left: Cell::new(budget.0),
             trust: OnceCell::new(),
         }
     }
 
-    pub(super) fn at(
-        (view, zone): (View<'t>, &'t Zone),
-        moment: Moment,
-        budget: Budget,
-    ) -> Result<Ground<'t>, StoreError> {
-        let changes = view.changes(moment.seq, CHANGES_MAX.saturating_add(1))?;
-        let past = if changes.is_empty() {
-            Past::Now
-        } else if changes.len() > CHANGES_MAX {
-            Past::Loose {
-                last_rid: moment.last_rid,
-            }
-        } else {
-            let mut changed: Vec<Rid> = changes.iter().map(|change| change.rid).collect();
-            changed.sort_unstable();
-            changed.dedup();
-            Past::Exact {
-                seq: moment.seq,
-                changed,
-                known: RefCell::default(),
-            }
+    /// The same at that moment, within what is left of the budget.
+    pub(super) fn at<'u>(&self, since: &'u Since) -> Ground<'u>
+    where
+        't: 'u,
+    {
+        let stands = match since.is_now() {
+            true => Stands::Now,
+            false => Stands::Then(since),
         };
-        Ok(Ground {
-            past,
+        Ground {
+            view: self.view,
+            zone: self.zone,
+            stands,
+            left: self.left.clone(),
+            trust: self.trust.clone(),
+        }
+    }
+
+    /// With what a transaction is about to write in place of what is stored.
+    pub(super) fn after(
+        (view, zone): (View<'t>, &'t Zone),
+        pending: &'t Pending,
+        budget: Budget,
+    ) -> Ground<'t> {
+        Ground {
+            stands: Stands::Soon(pending),
             ..Ground::now(view, zone, budget)
-        })
+        }
     }
 
     /// Known beforehand: postings are the whole truth.
@@ -140,14 +135,16 @@ impl<'t> Ground<'t> {
 
     /// Is this the moment of the first page? Not when something changed since.
     pub(super) fn is_now(&self) -> bool {
-        matches!(self.past, Past::Now)
+        matches!(self.stands, Stands::Now)
     }
 
-    /// Resources that postings may not propose: they changed since.
-    pub(super) fn changed(&self) -> &[Rid] {
-        match &self.past {
-            Past::Exact { changed, .. } => changed,
-            Past::Now | Past::Loose { .. } => &[],
+    /// Resources of a type that postings may not propose, ascending: their state that counts is
+    /// another than the stored one.
+    pub(super) fn changed_of(&self, resource_type: &str) -> &[Rid] {
+        match self.stands {
+            Stands::Now => &[],
+            Stands::Then(since) => since.changed_of(resource_type),
+            Stands::Soon(pending) => pending.changed_of(resource_type),
         }
     }
 
@@ -165,15 +162,13 @@ impl<'t> Ground<'t> {
     /// `None` for what is not there or deleted.
     pub(super) fn values(&self, rid: Rid) -> Result<Option<Rc<SearchValues>>, Failure> {
         self.spend(1)?;
-        match &self.past {
-            Past::Loose { last_rid } if rid > *last_rid => return Ok(None),
-            Past::Exact { changed, known, .. } if changed.binary_search(&rid).is_ok() => {
-                if let Some(found) = known.borrow().get(&rid) {
-                    return Ok(found.clone());
+        match self.stands {
+            Stands::Then(since) if since.is_newer(rid) => return Ok(None),
+            Stands::Then(since) if since.has_changed(rid) => return self.former(since, rid),
+            Stands::Soon(pending) => {
+                if let Some(values) = pending.values(rid) {
+                    return Ok(values);
                 }
-                let found = self.former_values(rid)?.map(Rc::new);
-                known.borrow_mut().insert(rid, found.clone());
-                return Ok(found);
             }
             _ => {}
         }
@@ -188,18 +183,26 @@ impl<'t> Ground<'t> {
         Ok(values.map(Rc::new))
     }
 
-    fn former_values(&self, rid: Rid) -> Result<Option<SearchValues>, Failure> {
+    fn former(&self, since: &Since, rid: Rid) -> Result<Option<Rc<SearchValues>>, Failure> {
+        if let Some(known) = since.known(rid) {
+            return Ok(known.map(Rc::new));
+        }
+        self.spend(BODY_ROWS)?;
         let stored = self.stored(rid)?;
         let tree = stored.and_then(|stored| parse(&stored.body, Limits::default()).ok());
-        Ok(tree.map(|tree| extract(&tree, self.zone)))
+        let values = tree.map(|tree| extract(&tree, self.zone));
+        since.learn(rid, values.as_ref());
+        Ok(values.map(Rc::new))
     }
 
     /// The live version of a resource.
     pub(super) fn stored(&self, rid: Rid) -> Result<Option<StoredVersion>, Failure> {
-        if let Past::Exact { seq, changed, .. } = &self.past
-            && changed.binary_search(&rid).is_ok()
-        {
-            return self.former_head(rid, *seq);
+        match self.stands {
+            Stands::Then(since) if since.is_newer(rid) => return Ok(None),
+            Stands::Then(since) if since.has_changed(rid) => {
+                return self.former_head(rid, since.moment().seq);
+            }
+            _ => {}
         }
         let Some(head) = self.view.head_of(rid)?.filter(|head| !head.deleted) else {
             return Ok(None);
@@ -209,24 +212,34 @@ impl<'t> Ground<'t> {
 
     /// The version that was the head at that seq.
     fn former_head(&self, rid: Rid, seq: Seq) -> Result<Option<StoredVersion>, Failure> {
-        for (version, written) in self.view.history(rid, None, VERSIONS_MAX)? {
-            self.spend(1)?;
-            if written > seq {
-                continue;
+        let mut before = None;
+        loop {
+            let items = self.view.history(rid, before, VERSIONS_STEP)?;
+            for (version, written) in &items {
+                self.spend(1)?;
+                if *written > seq {
+                    continue;
+                }
+                let stored = self.view.version(rid, *version)?;
+                if let Some(stored) = stored.filter(|stored| stored.was_head) {
+                    return Ok(Some(stored).filter(|stored| !stored.deleted));
+                }
             }
-            let stored = self.view.version(rid, version)?;
-            if let Some(stored) = stored.filter(|stored| stored.was_head) {
-                return Ok(Some(stored).filter(|stored| !stored.deleted));
+            match items.last() {
+                Some((version, _)) if items.len() == VERSIONS_STEP => before = Some(*version),
+                _ => return Ok(None),
             }
         }
-        Ok(None)
     }
 
     /// The live version's tree.
     pub(super) fn tree(&self, rid: Rid) -> Result<Option<Json>, Failure> {
         self.spend(BODY_ROWS)?;
-        let stored = self.stored(rid)?;
-        Ok(stored.and_then(|stored| parse(&stored.body, Limits::default()).ok()))
+        let body = match self.stands {
+            Stands::Soon(pending) if pending.has(rid) => pending.body(rid),
+            _ => self.stored(rid)?.map(|stored| stored.body),
+        };
+        Ok(body.and_then(|body| parse(&body, Limits::default()).ok()))
     }
 
     /// Deleted resources have a rid too: their values tell.
@@ -236,6 +249,11 @@ impl<'t> Ground<'t> {
             resource_type: resource_type.to_owned(),
             id: id.to_owned(),
         };
+        if let Stands::Soon(pending) = self.stands
+            && let Some(rid) = pending.rid_of(&key)
+        {
+            return Ok(Some(rid));
+        }
         Ok(self.view.head(&key)?.map(|head| head.rid))
     }
 }

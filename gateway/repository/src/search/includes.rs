@@ -8,7 +8,7 @@ use super::scan::{Asked, Scan};
 use fhir_mapping::search::{Include, Query, SearchValues, definitions, reference_terms};
 use fhir_mapping::validate::resource_types;
 use gateway_ground::failure::Failure;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use store::{Rid, StoredVersion};
 
@@ -33,6 +33,7 @@ pub(super) fn of(ground: &Ground, query: &Query, matches: &[Rid]) -> Result<Incl
             is_cut: false,
         },
         bytes: 0,
+        changed: HashMap::new(),
     };
     if query.includes().is_empty() && query.rev_includes().is_empty() {
         return Ok(gathering.included);
@@ -51,7 +52,12 @@ struct Gathering<'g, 't> {
     seen: HashSet<Rid>,
     included: Included,
     bytes: usize,
+    /// By source type and parameter.
+    changed: HashMap<(String, &'static str), Rc<Referrers>>,
 }
+
+/// Which of the sources that no posting tells of refer to a resource.
+type Referrers = HashMap<(String, String), Vec<Rid>>;
 
 /// `_include` and `_revinclude` of one round.
 struct Round {
@@ -165,18 +171,49 @@ impl Gathering<'_, '_> {
                     conditions: &[],
                 };
                 let terms = reference_terms(source_type, parameter, std::slice::from_ref(&me));
-                let mut scan = Scan::below(&self.judge, asked, Group::Terms(terms))?;
+                let scan = Scan::below(&self.judge, asked, Group::Terms(terms))?;
+                let mut scan = scan.unchanged();
                 while let Some((rid, source)) = scan.next()? {
                     if source.references(parameter).contains(&me) {
                         sources.push(rid);
                     }
                 }
             }
+            if !self.judge.ground.changed_of(source_type).is_empty() {
+                let referrers = self.referrers(source_type, parameter)?;
+                sources.extend(referrers.get(&me).into_iter().flatten());
+                sources.sort_unstable();
+            }
             for rid in sources {
                 self.take(rid, found)?;
             }
         }
         Ok(())
+    }
+
+    fn referrers(
+        &mut self,
+        source_type: &str,
+        parameter: &'static str,
+    ) -> Result<Rc<Referrers>, Failure> {
+        let place = (source_type.to_owned(), parameter);
+        if let Some(known) = self.changed.get(&place) {
+            return Ok(Rc::clone(known));
+        }
+        let mut referrers = Referrers::new();
+        let asked = Asked {
+            resource_type: source_type,
+            conditions: &[],
+        };
+        let mut scan = Scan::of_changed(&self.judge, asked)?;
+        while let Some((rid, source)) = scan.next()? {
+            for target in source.references(parameter) {
+                referrers.entry(target).or_default().push(rid);
+            }
+        }
+        let referrers = Rc::new(referrers);
+        self.changed.insert(place, Rc::clone(&referrers));
+        Ok(referrers)
     }
 
     /// Includes a live resource that is not part of the page yet.

@@ -9,6 +9,7 @@ use fhir_mapping::search::{
 use gateway_ground::failure::Failure;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use store::Rid;
 
 /// Remembers what it found of each resource: a chain leads many to one.
@@ -16,7 +17,11 @@ pub(super) struct Judge<'g, 't> {
     pub(super) ground: &'g Ground<'t>,
     known: RefCell<HashMap<(usize, Rid), bool>>,
     above: RefCell<HashMap<usize, HashSet<Rid>>>,
+    referred: RefCell<HashMap<usize, Rc<Referred>>>,
 }
+
+/// Type and id of what is referred to.
+type Referred = HashSet<(String, String)>;
 
 /// Parents followed upwards at most: a circle of them ends somewhere.
 const PARENTS_MAX: usize = 64;
@@ -27,6 +32,7 @@ impl<'g, 't> Judge<'g, 't> {
             ground,
             known: RefCell::default(),
             above: RefCell::default(),
+            referred: RefCell::default(),
         }
     }
 
@@ -115,13 +121,30 @@ impl<'g, 't> Judge<'g, 't> {
             resource_type: &has.source_type,
             conditions: std::slice::from_ref(&has.condition),
         };
-        let mut scan = Scan::below(self, asked, Group::Terms(terms))?;
+        let mut scan = Scan::below(self, asked, Group::Terms(terms))?.unchanged();
         while let Some((_, source)) = scan.next()? {
             if source.references(has.parameter).contains(&me) {
                 return Ok(true);
             }
         }
-        Ok(false)
+        let has_more = !self.ground.changed_of(&has.source_type).is_empty();
+        Ok(has_more && self.referred(has, asked)?.contains(&me))
+    }
+
+    /// What the sources refer to that no posting tells of.
+    fn referred(&self, has: &Has, asked: Asked<'_>) -> Result<Rc<Referred>, Failure> {
+        let place = std::ptr::from_ref(has).addr();
+        if let Some(found) = self.referred.borrow().get(&place) {
+            return Ok(Rc::clone(found));
+        }
+        let mut found = HashSet::new();
+        let mut scan = Scan::of_changed(self, asked)?;
+        while let Some((_, source)) = scan.next()? {
+            found.extend(source.references(has.parameter));
+        }
+        let found = Rc::new(found);
+        self.referred.borrow_mut().insert(place, Rc::clone(&found));
+        Ok(found)
     }
 
     fn hierarchy(

@@ -1,5 +1,5 @@
 //! Searching: candidates from posting lists, one evaluator, keyset pages.
-//! Reading order: scan, candidates, judge, ground; then page, cursor, ordered, includes.
+//! Reading order: scan, candidates, judge, ground, since; then page, cursor, ordered, includes.
 
 mod candidates;
 mod cursor;
@@ -8,12 +8,16 @@ mod includes;
 mod judge;
 mod ordered;
 mod page;
+mod pending;
 mod scan;
+mod since;
 
 #[cfg(test)]
 mod tests;
 
 pub use cursor::Cursor;
+pub(super) use pending::{Made, Pending};
+pub(super) use since::Kept;
 
 use super::Repository;
 use fhir_mapping::search::{Query, Total, Zone};
@@ -93,22 +97,22 @@ impl Repository {
         let is_whole = self.inner.is_index_whole.load(Ordering::SeqCst);
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
-        let (ground, moment) = match &request.after {
-            None => {
-                let ground = Ground::now(view, self.zone(), budget);
-                let moment = ground.moment()?;
-                (ground, moment)
-            }
-            Some(after) => {
-                let moment = Moment {
-                    seq: Seq(after.seq),
-                    last_rid: Rid(after.last_rid),
-                };
-                let ground = Ground::at((view, self.zone()), moment, budget)?;
-                (ground, moment)
-            }
+        let ground = Ground::now(view, self.zone(), budget).trusting(is_whole);
+        let Some(after) = &request.after else {
+            let moment = ground.moment()?;
+            return page_of(&ground, request, moment);
         };
-        page_of(&ground.trusting(is_whole), request, moment)
+        let moment = Moment {
+            seq: Seq(after.seq),
+            last_rid: Rid(after.last_rid),
+        };
+        let mut since = self.inner.moments.take(moment);
+        let page = match since.read_on(&ground) {
+            Ok(()) => page_of(&ground.at(&since), request, moment),
+            Err(failure) => Err(failure),
+        };
+        self.inner.moments.put(since);
+        page
     }
 }
 
@@ -165,28 +169,57 @@ impl SearchPage {
     }
 }
 
-/// Keys of the first `limit` resources that match.
-pub(super) fn matching_keys(
-    view: &View<'_>,
-    query: &Query,
-    zone: &Zone,
-    limit: usize,
-) -> Result<Vec<ResourceKey>, Failure> {
-    let ground = Ground::now(*view, zone, Budget::WRITING);
-    let judge = Judge::new(&ground);
-    let mut scan = Scan::new(&judge, Asked::of(query))?;
-    let mut keys = Vec::new();
-    while keys.len() < limit {
-        let Some((_, values)) = scan.next()? else {
-            break;
-        };
-        let (resource_type, id) = values.key();
-        keys.push(ResourceKey {
-            resource_type: resource_type.to_owned(),
-            id: id.to_owned(),
-        });
+/// Finds the resources that conditional writes mean; all its searches share one budget.
+pub(super) struct Finder<'t> {
+    ground: Ground<'t>,
+}
+
+/// Rows that the searches of a transaction may read, and so many more for each of them: others wait
+/// for the writer meanwhile.
+const FOUND_ROWS_MAX: u64 = 100_000;
+const FOUND_ROWS_EACH: u64 = 40;
+
+impl<'t> Finder<'t> {
+    /// For so many searches of what is stored.
+    pub(super) fn new((view, zone): (View<'t>, &'t Zone), searches: usize) -> Finder<'t> {
+        Finder {
+            ground: Ground::now(view, zone, Finder::budget(searches)),
+        }
     }
-    Ok(keys)
+
+    /// For so many searches of what will be stored.
+    pub(super) fn after(
+        (view, zone): (View<'t>, &'t Zone),
+        pending: &'t Pending,
+        searches: usize,
+    ) -> Finder<'t> {
+        Finder {
+            ground: Ground::after((view, zone), pending, Finder::budget(searches)),
+        }
+    }
+
+    fn budget(searches: usize) -> Budget {
+        let searches = u64::try_from(searches).unwrap_or(u64::MAX);
+        Budget(FOUND_ROWS_MAX.saturating_add(searches.saturating_mul(FOUND_ROWS_EACH)))
+    }
+
+    /// Keys of the first `limit` resources that match.
+    pub(super) fn keys(&self, query: &Query, limit: usize) -> Result<Vec<ResourceKey>, Failure> {
+        let judge = Judge::new(&self.ground);
+        let mut scan = Scan::new(&judge, Asked::of(query))?;
+        let mut keys = Vec::new();
+        while keys.len() < limit {
+            let Some((_, values)) = scan.next()? else {
+                break;
+            };
+            let (resource_type, id) = values.key();
+            keys.push(ResourceKey {
+                resource_type: resource_type.to_owned(),
+                id: id.to_owned(),
+            });
+        }
+        Ok(keys)
+    }
 }
 
 /// The page's matches, and the total where it is known.

@@ -27,6 +27,7 @@ pub(super) fn offer(
         order,
         seen: HashSet::new(),
     };
+    walk.changed(picker)?;
     walk.within(Some(order.overflow()), picker)?;
     for year in order.years() {
         if walk.bucket(year, picker)? {
@@ -76,13 +77,23 @@ impl Walk<'_, '_, '_> {
         Ok(last.is_some_and(|last: SortKey| self.order.is_settled(bucket, &last)))
     }
 
-    /// Offers the matches that posted the term; all for `None`.
+    /// Offers the matches that no posting tells of.
+    fn changed(&mut self, picker: &mut Picker) -> Result<(), Failure> {
+        let mut scan = Scan::of_changed(self.judge, Asked::of(self.query))?;
+        while let Some((rid, values)) = scan.next()? {
+            picker.offer(rid, self.query.sort_key(&values));
+        }
+        Ok(())
+    }
+
+    /// Offers the other matches that posted the term; all for `None`.
     fn within(&mut self, term: Option<Vec<u8>>, picker: &mut Picker) -> Result<(), Failure> {
         let asked = Asked::of(self.query);
         let mut scan = match term {
             Some(term) => Scan::below(self.judge, asked, Group::Terms(vec![term]))?,
             None => Scan::new(self.judge, asked)?,
-        };
+        }
+        .unchanged();
         while let Some((rid, values)) = scan.next_unless(&self.seen)? {
             self.seen.insert(rid);
             picker.offer(rid, self.query.sort_key(&values));

@@ -30,8 +30,19 @@ pub(super) struct Scan<'j, 'q, 'g, 't> {
     judge: &'j Judge<'g, 't>,
     asked: Asked<'q>,
     candidates: Intersection<'t>,
+    among: Among,
     /// Resources below this were seen.
     pub(super) at: Rid,
+}
+
+/// Which resources are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Among {
+    All,
+    /// Those whose state that counts is the stored one.
+    Unchanged,
+    /// The others.
+    Changed,
 }
 
 /// A condition on other resources is carried out first when at most so many of them, or as many as
@@ -64,6 +75,23 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
         Scan::planned(judge, asked, groups)
     }
 
+    /// Matches among the resources whose state that counts is another than the stored one.
+    pub(super) fn of_changed(judge: &'j Judge<'g, 't>, asked: Asked<'q>) -> Result<Self, Failure> {
+        let scan = Scan::planned(judge, asked, vec![Group::Rids(Vec::new())])?;
+        Ok(Scan {
+            among: Among::Changed,
+            ..scan
+        })
+    }
+
+    /// Leaves those out.
+    pub(super) fn unchanged(self) -> Self {
+        Scan {
+            among: Among::Unchanged,
+            ..self
+        }
+    }
+
     fn planned(
         judge: &'j Judge<'g, 't>,
         asked: Asked<'q>,
@@ -76,6 +104,7 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
             judge,
             asked,
             candidates: Intersection::of(judge.ground, groups)?,
+            among: Among::All,
             at: Rid(0),
         })
     }
@@ -107,7 +136,14 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
     }
 
     fn next_candidate(&mut self) -> Result<Option<Rid>, Failure> {
-        let changed = self.judge.ground.changed();
+        let changed = self.judge.ground.changed_of(self.asked.resource_type);
+        if self.among == Among::Unchanged {
+            let mut posted = self.candidates.seek(self.at)?;
+            while let Some(rid) = posted.filter(|rid| changed.binary_search(rid).is_ok()) {
+                posted = self.candidates.seek(Rid(rid.0.saturating_add(1)))?;
+            }
+            return Ok(posted);
+        }
         let next = changed.partition_point(|rid| *rid < self.at);
         let changed = changed.get(next).copied();
         let posted = self.candidates.seek(self.at)?;

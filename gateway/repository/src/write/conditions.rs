@@ -2,19 +2,23 @@
 //! from, conditional references. Resolved twice with one code: before the transaction, to prepare
 //! content away from the writer thread, and inside it, where the answer counts.
 
-use super::super::search;
+use super::super::search::Finder;
 use super::asked::{Transaction, Which, Write};
+use super::outlook::Outlook;
 use super::pool::{Pending, Pool};
 use super::resolution::{Base, Resolution};
 use super::{both, references, same_key};
 use fhir_mapping::model::IssueCode;
-use fhir_mapping::search::{Handling, Query, Zone, extract};
+use fhir_mapping::search::{Asking, Handling, Query, Zone, extract};
 use gateway_ground::failure::{Category, Failure};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::{ResourceKey, View};
 
 /// A failure with the index of the write that it is about.
 pub(super) type At = (usize, Failure);
+
+/// Of more resources that meet the criteria of a creation, none is looked for another maker.
+const RIVALS_MAX: usize = 1_000;
 
 /// The questions, parsed.
 pub(super) struct Conditions {
@@ -142,8 +146,9 @@ impl Conditions {
             .questions
             .iter()
             .partition(|question| matches!(question.asker, Asker::Delete(_)));
+        let finder = Finder::new((*view, zone), self.questions.len() + self.references.len());
         for question in first.into_iter().chain(then) {
-            let found = question.found(view, &deleted, zone);
+            let found = question.found(&finder, &deleted);
             let found = found.map_err(|failure| (question.index, failure))?;
             if matches!(question.asker, Asker::Delete(_)) {
                 deleted.extend(found.iter().cloned());
@@ -159,12 +164,66 @@ impl Conditions {
             let base = base.map_err(|failure| (index, failure))?;
             resolution.bases.insert(index, base);
         }
-        for reference in &self.references {
-            let target = self.target(reference, view, (zone, &resolution, &written))?;
-            let target = format!("{}/{}", target.resource_type, target.id);
-            resolution.references.insert(reference.text.clone(), target);
+        for reference in self.references.iter().filter(|r| r.query.is_own()) {
+            let target = self.target(reference, &finder, (&resolution, &written))?;
+            resolution.refer(&reference.text, &target);
         }
+        self.resolve_far(view, (transaction, zone), &mut resolution)?;
         Ok(resolution)
+    }
+
+    /// References whose criteria look at other resources, and creations with such criteria, are
+    /// asked of the state that the transaction will leave: it may write those resources itself.
+    fn resolve_far(
+        &self,
+        view: &View<'_>,
+        (transaction, zone): (&Transaction, &Zone),
+        resolution: &mut Resolution,
+    ) -> Result<(), At> {
+        let references: Vec<&ConditionalReference> = self
+            .references
+            .iter()
+            .filter(|reference| !reference.query.is_own())
+            .collect();
+        if !references.is_empty() {
+            let outlook = Outlook::of(view, (transaction, zone), resolution)?;
+            let finder = Finder::after((*view, zone), &outlook.pending, references.len());
+            for reference in references {
+                let found = finder.keys(&reference.query, 2);
+                let found = found.map_err(|failure| (reference.index, failure))?;
+                let target = reference.only(found.into_iter())?;
+                resolution.refer(&reference.text, &target);
+            }
+        }
+        let questions: Vec<&Question> = self
+            .questions
+            .iter()
+            .filter(|question| question.may_make(resolution) && !question.query.is_own())
+            .collect();
+        if self.is_lone || questions.is_empty() {
+            return Ok(());
+        }
+        let outlook = Outlook::of(view, (transaction, zone), resolution)?;
+        let finder = Finder::after((*view, zone), &outlook.pending, questions.len());
+        for question in questions {
+            let found = finder.keys(&question.query, RIVALS_MAX);
+            let found = found.map_err(|failure| (question.index, failure))?;
+            let maker = |key: &ResourceKey| {
+                let index = outlook.makers.get(key)?;
+                (*index != question.index).then_some((*index, key.clone()))
+            };
+            if let Some((rival, key)) = found.iter().find_map(maker) {
+                return Err((question.index, rivals(&key, rival, question.index)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Do other resources decide some of the conditions? They may take long to resolve.
+    pub(super) fn reach_far(&self) -> bool {
+        let questions = self.questions.iter().map(|question| &question.query);
+        let references = self.references.iter().map(|reference| &reference.query);
+        !questions.chain(references).all(Query::is_own)
     }
 
     /// Every patch with its resource.
@@ -196,8 +255,7 @@ impl Conditions {
     /// is about to make, would make it twice.
     fn check_rivals(&self, resolution: &Resolution) -> Result<(), At> {
         for question in &self.questions {
-            let may_make = matches!(question.asker, Asker::Create | Asker::Update(_));
-            if !may_make || resolution.existing.contains_key(&question.index) {
+            if !question.may_make(resolution) {
                 continue;
             }
             let is_rival = |pending: &&Pending| {
@@ -215,14 +273,15 @@ impl Conditions {
     fn target(
         &self,
         reference: &ConditionalReference,
-        view: &View<'_>,
-        (zone, resolution, written): (&Zone, &Resolution, &HashSet<ResourceKey>),
+        finder: &Finder<'_>,
+        (resolution, written): (&Resolution, &HashSet<ResourceKey>),
     ) -> Result<ResourceKey, At> {
         let patched: HashSet<&ResourceKey> =
             resolution.bases.values().map(|base| &base.key).collect();
         let is_replaced = |key: &ResourceKey| written.contains(key) && !patched.contains(key);
         let limit = written.len().saturating_add(2);
-        let stored = search::matching_keys(view, &reference.query, zone, limit)
+        let stored = finder
+            .keys(&reference.query, limit)
             .map_err(|failure| (reference.index, failure))?;
         let stored = stored.into_iter().filter(|key| !is_replaced(key));
         let pending = self.pending.matching(&reference.query).into_iter();
@@ -234,12 +293,7 @@ impl Conditions {
                 Some(_created_before) => None,
             }
         });
-        let mut found = stored.chain(pending);
-        match (found.next(), found.next()) {
-            (Some(one), None) => Ok(one),
-            (None, _) => Err((reference.index, no_target(&reference.resource_type))),
-            (Some(_), Some(_)) => Err((reference.index, several_targets(&reference.resource_type))),
-        }
+        reference.only(stored.chain(pending))
     }
 
     fn pending(&self, transaction: &Transaction, zone: &Zone) -> Pool {
@@ -266,20 +320,36 @@ impl Conditions {
     }
 }
 
+impl ConditionalReference {
+    /// The one resource that it means.
+    fn only(&self, mut found: impl Iterator<Item = ResourceKey>) -> Result<ResourceKey, At> {
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (None, _) => Err((self.index, no_target(&self.resource_type))),
+            (Some(_), Some(_)) => Err((self.index, several_targets(&self.resource_type))),
+        }
+    }
+}
+
 impl Question {
+    /// Will it make a resource, because none was found?
+    fn may_make(&self, resolution: &Resolution) -> bool {
+        matches!(self.asker, Asker::Create | Asker::Update(_))
+            && !resolution.existing.contains_key(&self.index)
+    }
+
     /// What is stored and matches, as many as the asker may mean.
     fn found(
         &self,
-        view: &View<'_>,
+        finder: &Finder<'_>,
         deleted: &HashSet<ResourceKey>,
-        zone: &Zone,
     ) -> Result<Vec<ResourceKey>, Failure> {
         let most = match self.asker {
             Asker::Delete(most) => most,
             _ => 1,
         };
         let limit = most.saturating_add(1).saturating_add(deleted.len());
-        let mut found = search::matching_keys(view, &self.query, zone, limit)?;
+        let mut found = finder.keys(&self.query, limit)?;
         found.retain(|key| !deleted.contains(key));
         match (&self.asker, found.first()) {
             _ if found.len() > most => Err(self.several()),
@@ -349,7 +419,8 @@ fn parse_query(resource_type: &str, text: &str, zone: &Zone) -> Result<Query, Fa
         .filter(|pair| !pair.is_empty())
         .map(pair)
         .collect();
-    let query = Query::parse(resource_type, &pairs, Handling::Strict, zone)
+    let asking = Asking::new(Handling::Strict, zone).reaching();
+    let query = Query::parse_with(resource_type, &pairs, &asking)
         .map_err(|issues| Failure::of(Category::Incorrect, issues))?;
     if query.is_unrestricted() {
         let text = format!("a conditional reference to {resource_type} restricts nothing");

@@ -3,6 +3,7 @@
 mod asked;
 mod conditions;
 mod lanes;
+mod outlook;
 mod placing;
 mod pool;
 mod references;
@@ -87,7 +88,7 @@ impl Repository {
             let is_short = !is_long && nobody <= PREPARED_INLINE_MAX;
             let prepared = Prepared {
                 repository: self.clone(),
-                resolution: self.resolve(&conditions, transaction)?,
+                resolution: self.resolve(&conditions, transaction).await?,
                 transaction: Arc::clone(transaction),
                 conditions: Arc::clone(&conditions),
                 is_short,
@@ -105,19 +106,43 @@ impl Repository {
         Err((nobody, too_contended()))
     }
 
-    fn resolve(
+    async fn resolve(
         &self,
-        conditions: &Conditions,
-        transaction: &Transaction,
+        conditions: &Arc<Conditions>,
+        transaction: &Arc<Transaction>,
     ) -> Result<Resolution, At> {
         if conditions.is_empty() {
             return Ok(Resolution::default());
         }
         let nobody = transaction.writes.len();
-        let snapshot = self.inner.store.snapshot();
-        let snapshot = snapshot.map_err(|e| (nobody, e.into()))?;
-        conditions.resolve(&snapshot.view(), transaction, self.zone())
+        let (repository, reach_far) = (self.clone(), conditions.reach_far());
+        let (conditions, transaction) = (Arc::clone(conditions), Arc::clone(transaction));
+        let work = move || {
+            let snapshot = repository.inner.store.snapshot();
+            let snapshot = snapshot.map_err(|e| (nobody, e.into()))?;
+            conditions.resolve(&snapshot.view(), &transaction, repository.zone())
+        };
+        match reach_far {
+            false => work(),
+            true => aside(nobody, work).await,
+        }
     }
+}
+
+/// Work that may take long, on a thread that may block.
+async fn aside<T: Send + 'static>(
+    nobody: usize,
+    work: impl FnOnce() -> Result<T, At> + Send + 'static,
+) -> Result<T, At> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.unwrap_or_else(|_panicked| {
+        let text = "preparing the write stopped unexpectedly; nothing was written";
+        let code = IssueCode::Exception;
+        Err((
+            nobody,
+            Failure::new(Category::Fault, "E-WRITE-11", code, text),
+        ))
+    })
 }
 
 /// Everything the plan needs on the writer thread.
@@ -147,15 +172,7 @@ impl Prepared {
         if is_short {
             return work();
         }
-        let outcome = tokio::task::spawn_blocking(work).await;
-        outcome.unwrap_or_else(|_panicked| {
-            let text = "preparing the write stopped unexpectedly; nothing was written";
-            let code = IssueCode::Exception;
-            Err((
-                nobody,
-                Failure::new(Category::Fault, "E-WRITE-11", code, text),
-            ))
-        })
+        aside(nobody, work).await
     }
 
     fn run(

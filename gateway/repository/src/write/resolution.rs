@@ -62,6 +62,12 @@ impl Base {
 }
 
 impl Resolution {
+    /// A conditional reference means this resource.
+    pub(super) fn refer(&mut self, text: &str, target: &ResourceKey) {
+        let target = format!("{}/{}", target.resource_type, target.id);
+        self.references.insert(text.to_owned(), target);
+    }
+
     /// What each write stores, given these answers; `None` for a deletion.
     pub(super) fn contents(
         &self,

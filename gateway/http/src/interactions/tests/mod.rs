@@ -4,6 +4,7 @@ mod brute;
 mod bundles;
 mod clients;
 mod conditional;
+mod far;
 mod histories;
 mod paging;
 mod patching;

@@ -64,6 +64,127 @@ async fn nobody_is_seen_twice_or_missed_while_others_write() {
     }
 }
 
+/// One transaction for each five hundred of them.
+async fn write_all(site: &Site, entries: &[String]) {
+    for part in entries.chunks(500) {
+        site.bundle("transaction", part).await.ok(200);
+        site.clock.advance(Duration::from_secs(1));
+    }
+}
+
+fn put_patient(number: usize, family: &str, active: bool) -> String {
+    let body = format!(
+        r#"{{"resourceType":"Patient","id":"q{number:04}","active":{active},"birthDate":"19{:02}-0{}-11","name":[{{"family":"{family}"}}]}}"#,
+        number % 90 + 10,
+        number % 9 + 1,
+    );
+    entry("PUT", &format!("Patient/q{number:04}"), "", &body)
+}
+
+fn put_observation(number: usize, of: usize, status: &str) -> String {
+    let body = format!(
+        r#"{{"resourceType":"Observation","id":"o{number:04}","status":"{status}","code":{{"coding":[{{"code":"x"}}]}},"subject":{{"reference":"Patient/q{of:04}"}}}}"#
+    );
+    entry("PUT", &format!("Observation/o{number:04}"), "", &body)
+}
+
+const MANY: usize = 2_400;
+const OBSERVED: usize = 300;
+
+/// Thousands of changes: nearly all are renamed, deactivated, moved in time or deleted, some
+/// several times, and others come.
+async fn upset(site: &Site, round: usize) {
+    let patients = (0..MANY).map(|number| match (number + round) % 5 {
+        0 if round > 0 => entry("DELETE", &format!("Patient/q{number:04}"), "", ""),
+        _ => {
+            let family = ["Aaron", "Zola", "Moyo"][(number + round) % 3];
+            put_patient(number, family, number % 4 == round % 4)
+        }
+    });
+    let observations = (0..OBSERVED).map(|number| match (number + round) % 4 {
+        0 => entry("DELETE", &format!("Observation/o{number:04}"), "", ""),
+        _ => put_observation(number, (number * 11 + round) % MANY, "amended"),
+    });
+    let new = (0..200).map(|number| put_patient(5_000 + round * 200 + number, "Abe", true));
+    let all: Vec<String> = patients.chain(observations).chain(new).collect();
+    write_all(site, &all).await;
+}
+
+/// Complaint 4, with thousands of changes between two pages, a restart among them.
+#[tokio::test]
+async fn pages_hold_when_everything_else_changes() {
+    let site = Site::new();
+    let patients = (0..MANY).map(|number| {
+        let family = ["Abe", "Baraka", "Chipo"][number % 3];
+        put_patient(number, family, number % 2 == 0)
+    });
+    let observations = (0..OBSERVED).map(|number| put_observation(number, number * 7, "final"));
+    let all: Vec<String> = patients.chain(observations).collect();
+    write_all(&site, &all).await;
+    let mut searches = Vec::new();
+    for request in [
+        "GET Patient?_count=900",
+        "GET Patient?_count=1000&_sort=-birthdate",
+        "GET Patient?_count=500&active=true&_sort=family,_id",
+        "GET Patient?_count=70&_has:Observation:patient:status=final&_sort=-family",
+        "GET Observation?_count=60&patient.family=abe,chipo&_include=Observation:patient",
+        "GET Patient?_count=90&birthdate=ge1970&family=baraka&_revinclude=Observation:patient",
+    ] {
+        let expected = answers(&site, request).await;
+        assert!(expected.len() > 2, "{request}: one page");
+        let (_, next) = site.page(request).await;
+        searches.push((request, expected, next.unwrap()));
+    }
+    upset(&site, 0).await;
+    upset(&site, 1).await;
+    let restarted = Site {
+        surface: Surface {
+            repository: restarted(&site),
+            ..site.surface.clone()
+        },
+        ..Site::new()
+    };
+    for (at, (request, expected, next)) in searches.iter().enumerate() {
+        if at == 3 {
+            upset(&site, 2).await;
+        }
+        let of = if at % 2 == 0 { &site } else { &restarted };
+        let found = answers(of, next).await;
+        assert!(found == expected[1..], "{request}");
+    }
+}
+
+/// A gateway that has nothing in memory yet, on the same store.
+fn restarted(site: &Site) -> gateway_repository::Repository {
+    let repository = &site.surface.repository;
+    let (store, zone) = (repository.store().clone(), repository.zone().clone());
+    gateway_repository::Repository::new(store, site.clock.clone(), zone)
+}
+
+/// Every page to the end: matches in order, and what else is there, sorted; each as its type, id
+/// and version.
+async fn answers(site: &Site, request: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    let (mut pages, mut next) = (Vec::new(), Some(request.to_owned()));
+    while let Some(request) = next {
+        let tree = site.ask(&request, &[], "").await.ok(200);
+        let of = |mode: &str| -> Vec<String> {
+            let entries = tree.items("entry").iter();
+            let entries = entries.filter(|e| e.str_at(&["search", "mode"]) == Some(mode));
+            let name = |e: &Json| {
+                let url = e.str_at(&["fullUrl"]).unwrap().replace(BASE, "");
+                let version = e.str_at(&["resource", "meta", "versionId"]).unwrap();
+                format!("{url} {version}")
+            };
+            entries.map(name).collect()
+        };
+        let mut included = of("include");
+        included.sort();
+        pages.push((of("match"), included));
+        next = site.page(&request).await.1;
+    }
+    pages
+}
+
 /// Complaint 4, the content: a page shows what its place in the answer was judged by.
 #[tokio::test]
 async fn a_page_shows_the_versions_that_the_first_page_was_made_of() {
