@@ -19,6 +19,7 @@ pub struct Config {
     pub import: Import,
     pub validation: Validation,
     pub store: Store,
+    pub backup: Backup,
     pub log: Log,
 }
 
@@ -168,8 +169,30 @@ pub enum ValidationLevel {
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     pub folder: PathBuf,
+    /// The key file, when it is not beside the folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// Holds the passphrase, for a store that opens with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
     pub map_size_bytes: usize,
     pub queue_length_max: usize,
+}
+
+/// `[backup]`: copies of the whole store, sealed to its ways.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Backup {
+    /// Where backups are kept; absent, none is taken by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    pub every_hours: u32,
+    /// How many days, weeks and months keep their newest backup.
+    pub keep_daily: usize,
+    pub keep_weekly: usize,
+    pub keep_monthly: usize,
+    /// How often the newest backup is restored on trial; 0 never.
+    pub drill_every_days: u32,
 }
 
 /// `[log]`.
@@ -262,6 +285,9 @@ impl Config {
                 return invalid(key, "must be greater than 0");
             }
         }
+        if self.backup.every_hours == 0 {
+            return invalid("backup.every_hours", "must be greater than 0");
+        }
         if http.requests_per_second == 0 || http.burst == 0 {
             return invalid("http.requests_per_second", "rate and burst must exceed 0");
         }
@@ -310,11 +336,16 @@ fn invalid<T>(key: &'static str, detail: &str) -> Result<T, ConfigError> {
     Err(ConfigError::Invalid { key, detail })
 }
 
-/// `WAYSIDE_PASSPHRASE`, when set and not empty.
+/// `WAYSIDE_PASSPHRASE`, when set and not empty; else what the service was given as the credential
+/// `wayside-passphrase` (`LoadCredential=` of systemd).
 #[allow(clippy::disallowed_methods)] // the one place
 pub fn passphrase() -> Option<zeroize::Zeroizing<String>> {
-    let text = std::env::var("WAYSIDE_PASSPHRASE").ok()?;
-    (!text.is_empty()).then(|| zeroize::Zeroizing::new(text))
+    let given = std::env::var("WAYSIDE_PASSPHRASE").ok();
+    let given = given.filter(|text| !text.is_empty()).or_else(|| {
+        let folder = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?);
+        std::fs::read_to_string(folder.join("wayside-passphrase")).ok()
+    });
+    given.map(zeroize::Zeroizing::new)
 }
 
 impl Default for Site {
@@ -369,8 +400,23 @@ impl Default for Store {
     fn default() -> Store {
         Store {
             folder: PathBuf::from("wayside-data"),
+            key_file: None,
+            passphrase_file: None,
             map_size_bytes: 1024 * 1024 * 1024,
             queue_length_max: 1024,
+        }
+    }
+}
+
+impl Default for Backup {
+    fn default() -> Backup {
+        Backup {
+            folder: None,
+            every_hours: 24,
+            keep_daily: 7,
+            keep_weekly: 5,
+            keep_monthly: 12,
+            drill_every_days: 7,
         }
     }
 }
@@ -443,7 +489,15 @@ mod tests {
                 ..defaults.import
             },
             validation: defaults.validation,
-            store: defaults.store,
+            store: Store {
+                key_file: Some("key".into()),
+                passphrase_file: Some("passphrase".into()),
+                ..defaults.store
+            },
+            backup: Backup {
+                folder: Some("backup".into()),
+                ..defaults.backup
+            },
             log: defaults.log,
         }
     }
@@ -520,6 +574,7 @@ mod tests {
         check_refused("[http]\nlisten = \"localhost\"", "E-CONFIG-2");
         check_refused("[http]\ntls_cert = \"a\"", "go together");
         check_refused("[http]\npage_size = 0", "greater than 0");
+        check_refused("[backup]\nevery_hours = 0", "greater than 0");
         check_refused("[http]\nconditional_delete_max = 0", "from 1 to 1000");
         check_refused("[http]\nconditional_delete_max = 1001", "from 1 to 1000");
         check_refused("[http]\npage_size = 5000", "larger than page_size_max");

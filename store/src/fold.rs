@@ -115,6 +115,17 @@ pub(crate) fn mark_log(engine: &Engine, mark: Mark) -> Result<(), StoreError> {
     })
 }
 
+/// Writes rows of `meta`, all or none.
+pub(crate) fn put_meta(engine: &Engine, rows: &[(&str, Vec<u8>)]) -> Result<(), StoreError> {
+    let meta = engine.databases.meta;
+    transact(engine, |transaction| {
+        for (name, value) in rows {
+            meta.put(transaction, name.as_bytes(), value)?;
+        }
+        Ok(())
+    })
+}
+
 /// One transaction, with a larger map as often as LMDB asks for one.
 fn transact(
     engine: &Engine,

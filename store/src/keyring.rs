@@ -34,6 +34,28 @@ impl StoreKeys {
         keys
     }
 
+    /// Both keys once more.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            data_key: self.data_key.clone(),
+            index_key: self.index_key.clone(),
+        }
+    }
+
+    /// The data key, then the index key.
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new([*self.data_key, *self.index_key].concat())
+    }
+
+    /// The keys of [`Self::to_bytes`].
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (data_key, index_key) = bytes.split_at_checked(32)?;
+        Some(Self {
+            data_key: Zeroizing::new(data_key.try_into().ok()?),
+            index_key: Zeroizing::new(index_key.try_into().ok()?),
+        })
+    }
+
     /// Byte 1, a nonce of 12, both keys encrypted (64), a tag of 16.
     pub(crate) fn wrap(
         &self,
@@ -92,6 +114,11 @@ pub(crate) fn key_check(key_encryption_key: &[u8; 32]) -> [u8; 16] {
     Blinder::new(key_encryption_key).blind(&[CHECK_TEXT])
 }
 
+/// HMAC-SHA-256 under the index key of byte 4 and the label: a key for another use.
+pub(crate) fn derived(index_key: &[u8; 32], label: &[u8]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(Blinder::new(index_key).digest(&[&[4], label]))
+}
+
 /// HMAC-SHA-256 under the index key, cut to 16 bytes. The keyed state is made once and cloned.
 #[derive(Clone)]
 pub(crate) struct Blinder {
@@ -125,12 +152,16 @@ impl Blinder {
         self.blind(&[&[3], key])
     }
 
-    fn blind(&self, parts: &[&[u8]]) -> [u8; 16] {
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut state = self.keyed.clone();
         for part in parts {
             state.update(part);
         }
-        let digest: [u8; 32] = state.finalize().into_bytes().into();
+        state.finalize().into_bytes().into()
+    }
+
+    fn blind(&self, parts: &[&[u8]]) -> [u8; 16] {
+        let digest = self.digest(parts);
         let [
             b0,
             b1,

@@ -15,6 +15,7 @@ mod env;
 mod error;
 mod fold;
 mod group;
+mod image;
 mod inspect;
 mod keyring;
 mod log;
@@ -26,6 +27,7 @@ mod vocabulary;
 mod writer;
 
 pub use error::{CommitError, StoreError};
+pub use image::{Assembly, Image, RawRow, Reach, Secrets};
 pub use inspect::{Finding, Stats, VerifyReport};
 pub use postings::Postings;
 pub use snapshot::{Snapshot, View};

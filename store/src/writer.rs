@@ -3,6 +3,7 @@
 
 use crate::env::{Engine, Log};
 use crate::group::{Job, Outcome, Planned, Writer};
+use crate::keyring;
 use crate::{CommitError, Committed, Seq, Snapshot, StoreError, View, WriteSet};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -62,16 +63,23 @@ pub(crate) struct Shared {
 struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
     /// Those who wait for a fold, each on a thread of its own.
-    folds: Vec<FoldAnswer>,
+    folds: Vec<FoldOrder>,
     closing: bool,
 }
 
-pub(crate) type FoldAnswer = mpsc::SyncSender<Result<(), StoreError>>;
+/// What is done once everything is folded, and who waits for it.
+pub(crate) struct FoldOrder {
+    /// Rows of `meta` to write then, in one transaction.
+    pub(crate) rows: Vec<(&'static str, Vec<u8>)>,
+    /// Whether the map is to have room for what others write while a long read holds it.
+    pub(crate) with_room: bool,
+    pub(crate) answer: mpsc::SyncSender<Result<(), StoreError>>,
+}
 
 /// Why the writer thread wakes.
 pub(crate) enum Wake {
     Job(Box<dyn Job>),
-    Fold(FoldAnswer),
+    Fold(FoldOrder),
     /// Nothing came for one tick.
     Quiet,
     /// The store closes and nothing waits.
@@ -99,8 +107,8 @@ impl Shared {
             if let Some(job) = queue.jobs.pop_front() {
                 return Wake::Job(job);
             }
-            if let Some(answer) = queue.folds.pop() {
-                return Wake::Fold(answer);
+            if let Some(order) = queue.folds.pop() {
+                return Wake::Fold(order);
             }
             if queue.closing {
                 return Wake::Closed;
@@ -336,6 +344,27 @@ impl Store {
     /// committed so far. The store does so by itself when there is enough to fold or time for it.
     /// Never call it while holding a [`Snapshot`], nor from a plan or an answer.
     pub fn fold(&self) -> Result<(), StoreError> {
+        self.order_fold(Vec::new(), false)
+    }
+
+    /// Wraps the keys of the store under another key-encryption key, in one small transaction: after a
+    /// crash the former or the new one opens it. Reading and writing go on meanwhile.
+    pub fn rewrap(&self, keys: &Keys, nonce: [u8; 12]) -> Result<(), StoreError> {
+        let key = &keys.key_encryption_key;
+        let wrapped = self.engine()?.secrets.wrap(key, nonce)?;
+        let check = keyring::key_check(key).to_vec();
+        let rows = vec![
+            (keyring::WRAPPED_KEYS, wrapped),
+            (keyring::KEY_CHECK, check),
+        ];
+        self.order_fold(rows, false)
+    }
+
+    pub(crate) fn order_fold(
+        &self,
+        rows: Vec<(&'static str, Vec<u8>)>,
+        with_room: bool,
+    ) -> Result<(), StoreError> {
         if self.running.on_writer_thread() {
             let why = "fold was called on the writer thread, which would wait for itself";
             return Err(StoreError::Invalid(why.to_owned()));
@@ -345,7 +374,11 @@ impl Store {
         if queue.closing {
             return Err(StoreError::Closed);
         }
-        queue.folds.push(answer);
+        queue.folds.push(FoldOrder {
+            rows,
+            with_room,
+            answer,
+        });
         drop(queue);
         self.running.shared.arrived.notify_one();
         answered.recv().unwrap_or(Err(StoreError::Closed))

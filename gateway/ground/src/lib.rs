@@ -7,4 +7,5 @@ pub mod failure;
 pub mod keys;
 pub mod lasting;
 pub mod link;
+pub mod safekeeping;
 pub mod telemetry;

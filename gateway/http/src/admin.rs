@@ -1,4 +1,5 @@
-//! `/admin/tokens`: what `wayside token` asks of a running gateway. JSON, administrators only.
+//! `/admin/tokens`, `/admin/backup` and `/admin/keys`: what subcommands ask of a running gateway. JSON,
+//! administrators only.
 
 use super::exchange::Answer;
 use super::request::Front;
@@ -9,6 +10,7 @@ use gateway_ground::failure::{Category, Failure};
 use gateway_ground::telemetry::Happening;
 use http::{HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Body of `POST /admin/tokens`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,6 +73,59 @@ fn revoke(front: &Front, name: &str) -> Result<Answer, Failure> {
         .telemetry
         .note(&Happening::TokenChanged { action, name });
     json::<[Token; 0]>(200, &[])
+}
+
+/// Body of `POST /admin/backup`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewBackup {
+    #[serde(default)]
+    folder: Option<PathBuf>,
+}
+
+/// `GET` tells how it stands with the backups, `POST` asks for one.
+pub fn backup(front: &Front, method: &Method, body: &Bytes) -> Result<Answer, Failure> {
+    match *method {
+        Method::GET => json(200, &front.backups.state()),
+        Method::POST => {
+            let asked: NewBackup = serde_json::from_slice(body).map_err(|e| {
+                let text = format!("the body may give a folder: {e}");
+                Failure::new(
+                    Category::Incorrect,
+                    "E-ADMIN-11",
+                    IssueCode::Structure,
+                    text,
+                )
+            })?;
+            json(202, &front.backups.ask(asked.folder)?)
+        }
+        _ => {
+            let text = "backups are asked for (POST) and told of (GET)";
+            let code = IssueCode::NotSupported;
+            Err(Failure::new(
+                Category::MethodNotAllowed,
+                "E-ADMIN-12",
+                code,
+                text,
+            ))
+        }
+    }
+}
+
+/// `POST` puts another master key in the place of the present one.
+pub fn rotate_key(front: &Front, method: &Method) -> Result<Answer, Failure> {
+    if *method != Method::POST {
+        let text = "the master key is changed (POST), never told";
+        let code = IssueCode::NotSupported;
+        return Err(Failure::new(
+            Category::MethodNotAllowed,
+            "E-ADMIN-13",
+            code,
+            text,
+        ));
+    }
+    tokio::task::block_in_place(|| front.backups.rotate_key())?;
+    json(200, &serde_json::json!({ "changed": true }))
 }
 
 fn json<T: Serialize + ?Sized>(status: u16, value: &T) -> Result<Answer, Failure> {

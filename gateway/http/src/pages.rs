@@ -48,6 +48,9 @@ pub async fn answer<B: RequestBody>(
         Some((first, [])) if first == "login" => login(front, &visit, body).await,
         Some((first, [])) if first == "logout" => logout(front, &visit, body).await,
         Some((first, rest)) if first == "tokens" => tokens(front, &visit, rest, body).await,
+        Some((first, [])) if first == "backup" || first == "keys" => {
+            safekeeping(front, &visit, first == "keys", body).await
+        }
         Some((first, rest)) if first == "reviews" => review(front, &visit, rest, body).await,
         Some(_) => Err(nothing_here()),
     };
@@ -106,6 +109,21 @@ async fn tokens<B: RequestBody>(
     caller.require_admin()?;
     let bytes = body::read(&visit.head.headers, body, front.body).await?;
     admin::answer(front, &visit.head.method, names, &bytes)
+}
+
+async fn safekeeping<B: RequestBody>(
+    front: &Front,
+    visit: &Visit,
+    about_keys: bool,
+    body: B,
+) -> Result<Answer, Failure> {
+    let caller = front.admit(&visit.head.headers, visit.peer)?;
+    caller.require_admin()?;
+    let bytes = body::read(&visit.head.headers, body, front.body).await?;
+    match about_keys {
+        true => admin::rotate_key(front, &visit.head.method),
+        false => admin::backup(front, &visit.head.method, &bytes),
+    }
 }
 
 async fn review<B: RequestBody>(

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::clock::Stopwatch;
 use gateway_ground::failure::{Category, Failure};
+use gateway_ground::safekeeping::Safekeeping;
 use gateway_ground::telemetry::{Gauges, Happening, Telemetry};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, header};
@@ -36,6 +37,8 @@ pub struct Front {
     pub sockets: Sockets,
     /// Samples the site's state for `/metrics`.
     pub sample: Arc<dyn Fn() -> Gauges + Send + Sync>,
+    /// How it stands with the backups, and how one is asked for.
+    pub backups: Arc<dyn Safekeeping>,
     /// True while writes can be taken; `/readyz` says so.
     pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }

@@ -8,6 +8,7 @@ use fhir_mapping::search::Zone;
 use gateway_ground::clock::Clock;
 use gateway_ground::failure::Failure;
 use gateway_ground::keys::{self, KeyError, Places};
+use gateway_ground::safekeeping::Safekeeping;
 use gateway_ground::telemetry::{Happening, Telemetry};
 use gateway_http::auth::Auth;
 use gateway_http::body::BodyLimits;
@@ -19,8 +20,9 @@ use gateway_http::sockets::Sockets;
 use gateway_http::tls::{self, TlsError};
 use gateway_http::tokens::{self, Role, Token};
 use gateway_jobs::import::ImportSettings;
-use gateway_jobs::{orders, reindex, subscriptions};
+use gateway_jobs::{backups, orders, reindex, subscriptions};
 use gateway_repository::Repository;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use vault::{Master, Slots, VaultError};
+use zeroize::Zeroizing;
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +91,7 @@ pub struct Gateway {
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
 const BODY_PROGRESS_TIMEOUT: Duration = Duration::from_secs(15);
 const BODY_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+const PASSPHRASE_TRIES: u32 = 3;
 /// Matches that a slow web socket may be behind.
 const BELL_LENGTH: usize = 1024;
 /// Changes looked at for the highest hybrid time given before.
@@ -96,33 +101,87 @@ const HLC_LOOK_BACK: u64 = 1000;
 pub fn places(config: &Config) -> Places {
     Places {
         data: config.store.folder.clone(),
+        key: config.store.key_file.clone(),
     }
 }
 
 /// Opens the store, making it and its key at the first start. For every subcommand that works on
 /// the data folder.
 pub fn open_store(config: &Config) -> Result<Store, StartError> {
-    let (options, keys) = opening(config)?;
-    Ok(Store::open(options, keys)?)
+    opening(config, Store::open)
 }
 
 /// Gives up what a damaged write log lost; how many groups of writes that were.
 pub fn repair_store_log(config: &Config) -> Result<u64, StartError> {
-    let (options, keys) = opening(config)?;
-    Ok(Store::repair_log(options, keys)?)
+    opening(config, Store::repair_log)
 }
 
-fn opening(config: &Config) -> Result<(OpenOptions, store::Keys), StartError> {
+/// Opens with the key of the configured way.
+fn opening<T>(
+    config: &Config,
+    open: impl Fn(OpenOptions, store::Keys) -> Result<T, StoreError>,
+) -> Result<T, StartError> {
     let places = places(config);
     keys::ensure_folder(&places.data)?;
-    let keys = keys::obtain(&places, config::passphrase())?;
-    let options = OpenOptions {
-        folder: places.data,
+    let options = || OpenOptions {
+        folder: places.data.clone(),
         map_size_bytes: config.store.map_size_bytes,
         queue_length_max: config.store.queue_length_max,
         random: keys::random,
     };
-    Ok((options, keys))
+    let open_with = |master: &Master| {
+        let key_encryption_key = *master.current;
+        open(options(), store::Keys { key_encryption_key })
+    };
+    let opened = open_with(&obtain(config, |pass| keys::obtain(&places, pass))?);
+    if !matches!(opened, Err(StoreError::WrongKey)) {
+        return Ok(opened?);
+    }
+    // A rotation of the key may have been cut off right before its end.
+    let next = obtain(config, |pass| keys::obtain_next(&places, pass))?;
+    let opened = open_with(&next.ok_or(StoreError::WrongKey)?)?;
+    Slots::promote_next(&places.data).map_err(KeyError::from)?;
+    Ok(opened)
+}
+
+/// What a key gives, by the configured way; a passphrase is asked for where somebody can type it.
+fn obtain<T>(
+    config: &Config,
+    open: impl Fn(Option<Zeroizing<String>>) -> Result<T, KeyError>,
+) -> Result<T, StartError> {
+    match open(passphrase(config)?) {
+        Err(KeyError::PassphraseNeeded(_)) if std::io::stdin().is_terminal() => {
+            ask(|passphrase| open(Some(passphrase)))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The passphrase of the environment, of the service's credentials or of the configured file.
+pub fn passphrase(config: &Config) -> Result<Option<Zeroizing<String>>, KeyError> {
+    let text = match (config::passphrase(), &config.store.passphrase_file) {
+        (Some(text), _) => text,
+        (None, Some(file)) => keys::read_secret(file)?,
+        (None, None) => return Ok(None),
+    };
+    let text = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// Asks at most three times.
+pub fn ask<T>(open: impl Fn(Zeroizing<String>) -> Result<T, KeyError>) -> Result<T, StartError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let typed = rpassword::prompt_password("Passphrase of the store: ");
+        let typed = typed.map_err(|e| {
+            StartError::Refused(format!("E-START-7: no passphrase can be typed here: {e}"))
+        })?;
+        match open(Zeroizing::new(typed)) {
+            Err(KeyError::Vault(VaultError::Refused(_))) if tries < PASSPHRASE_TRIES => {}
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// `open_store` with the repository over it.
@@ -168,7 +227,8 @@ impl Gateway {
         starting.subscriptions();
         starting.orders();
         starting.reindex();
-        let (http, own_certificate) = starting.http(http)?;
+        let backups = starting.backups()?;
+        let (http, own_certificate) = starting.http(http, backups)?;
         let scheme = if starting.uses_tls() { "https" } else { "http" };
         let base_url = format!("{scheme}://{http}/fhir");
         let url_file = places(config).url_file();
@@ -283,6 +343,15 @@ impl Starting<'_> {
         self.spawn(subscriptions::run(settings, repository, (bell, stop)));
     }
 
+    /// Backups by the clock and when somebody asks.
+    fn backups(&mut self) -> Result<Arc<dyn Safekeeping>, StartError> {
+        let settings = settings::backup_settings(self.config);
+        let (keeper, asks) = backups::Keeper::new(settings, self.repository.clone())?;
+        let stop = self.stop.subscribe();
+        self.spawn(backups::run(Arc::clone(&keeper), asks, stop));
+        Ok(keeper)
+    }
+
     /// Exports, imports and other long tasks that clients ask for.
     fn orders(&mut self) {
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
@@ -299,14 +368,18 @@ impl Starting<'_> {
         self.spawn(reindex::run(repository, stop));
     }
 
-    fn http(&mut self, listener: TcpListener) -> Result<(SocketAddr, Option<PathBuf>), StartError> {
+    fn http(
+        &mut self,
+        listener: TcpListener,
+        backups: Arc<dyn Safekeeping>,
+    ) -> Result<(SocketAddr, Option<PathBuf>), StartError> {
         let address = local("http", &listener, self.config.http.listen)?;
         let (tls, own_certificate) = match self.uses_tls() {
             true => self.tls().map(|(tls, own)| (Some(tls), own))?,
             false => (None, None),
         };
         let permits = Arc::new(Semaphore::new(self.config.http.connections_max));
-        let front = Arc::new(self.front(&permits)?);
+        let front = Arc::new(self.front(&permits, backups)?);
         let connections = permits;
         let door = Door {
             listener,
@@ -343,16 +416,22 @@ impl Starting<'_> {
         Ok((tls::acceptor(&cert, &key)?, Some(cert)))
     }
 
-    fn front(&self, permits: &Arc<Semaphore>) -> Result<Front, StartError> {
+    fn front(
+        &self,
+        permits: &Arc<Semaphore>,
+        backups: Arc<dyn Safekeeping>,
+    ) -> Result<Front, StartError> {
         let http = &self.config.http;
         let repository = self.repository.clone();
         let (store, clock) = (repository.store().clone(), repository.clock().clone());
         let (sampled, probed) = (repository.clone(), store.clone());
         let (permits, connections_max) = (Arc::clone(permits), http.connections_max);
         let targets = self.targets.clone();
+        let kept = Arc::clone(&backups);
         let sample = move || {
             let open = connections_max.saturating_sub(permits.available_permits());
-            state::gauges(&sampled, open, &targets).unwrap_or_default()
+            let gauges = state::gauges(&sampled, open, &targets).unwrap_or_default();
+            state::with_backups(gauges, &kept.state())
         };
         let probe = state::Probe::new(probed, clock.clone());
         Ok(Front {
@@ -380,6 +459,7 @@ impl Starting<'_> {
             },
             sockets: Sockets::new(self.bell.clone()),
             sample: Arc::new(sample),
+            backups,
             is_ready: Arc::new(move || probe.is_ready()),
         })
     }

@@ -6,6 +6,7 @@ use fhir_mapping::model::IssueCode;
 use gateway_devices::{ConnectionRule, DeviceSettings};
 use gateway_ground::failure::{Category, Failure};
 use gateway_http::interactions::{Door, Strictness};
+use gateway_jobs::backups::BackupSettings;
 use gateway_jobs::subscriptions::SubscriptionSettings;
 use gateway_repository::{ImportSources, Repository};
 use gateway_sync::TargetSettings;
@@ -21,6 +22,23 @@ pub(super) fn subscription_settings(config: &Config) -> SubscriptionSettings {
         hosts: config.subscriptions.hosts.clone(),
         tries_max: config.subscriptions.tries_max,
         retry_cap_ms: config.subscriptions.retry_cap_ms,
+    }
+}
+
+/// Backups by the clock.
+pub(super) fn backup_settings(config: &Config) -> BackupSettings {
+    let backup = &config.backup;
+    let hours_ms = |hours: u32| i64::from(hours) * 3_600_000;
+    BackupSettings {
+        data: config.store.folder.clone(),
+        folder: backup.folder.clone(),
+        every_ms: hours_ms(backup.every_hours),
+        keep: vault::backup::Keep {
+            daily: backup.keep_daily,
+            weekly: backup.keep_weekly,
+            monthly: backup.keep_monthly,
+        },
+        drill_every_ms: hours_ms(backup.drill_every_days.saturating_mul(24)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use gateway_ground::clock::Clock;
 use gateway_ground::failure::Failure;
+use gateway_ground::safekeeping::BackupState;
 use gateway_ground::telemetry::{Gauges, TargetGauges};
 use gateway_repository::Repository;
 use std::convert::Infallible;
@@ -70,7 +71,21 @@ pub(super) fn gauges(
         intake_held: wide(intake.held),
         reviews_open: wide(view.count_rows(Table::Reviews, &[], GAUGE_MAX)?),
         targets: targets.iter().map(target).collect::<Result<_, _>>()?,
+        ..Gauges::default()
     })
+}
+
+/// When the last good backup and trial restore were, in seconds since 1970; 0 never.
+pub(super) fn with_backups(mut gauges: Gauges, told: &BackupState) -> Gauges {
+    let seconds = |time_ms: i64| u64::try_from(time_ms / 1000).unwrap_or(0);
+    let last = told.last.as_ref();
+    gauges.backup_last = last.map_or(0, |last| seconds(last.time_ms));
+    gauges.backup_failed = u64::from(told.failed.is_some());
+    let sound = told.drill.as_ref().filter(|drill| drill.is_sound);
+    gauges.backup_drill_last = sound.map_or(0, |drill| seconds(drill.time_ms));
+    let failed = told.drill.as_ref().is_some_and(|drill| !drill.is_sound);
+    gauges.backup_drill_failed = u64::from(failed);
+    gauges
 }
 
 fn wide(count: usize) -> u64 {

@@ -1,10 +1,13 @@
 //! The command line: one file a subcommand. Answers go to stdout, everything else to stderr.
 
+mod backup;
 mod conflicts;
 mod export;
 mod import;
+mod keys;
 mod remote;
 mod repair;
+mod restore;
 mod serve;
 mod token;
 mod verify;
@@ -13,10 +16,12 @@ use crate::app::StartError;
 use crate::config::{Config, ConfigError};
 use clap::{Args, Parser, Subcommand};
 use gateway_ground::failure::Failure;
+use gateway_ground::keys::{KeyError, guard_memory};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use store::StoreError;
+use vault::VaultError;
 
 /// Offline-first FHIR R4 gateway: takes what clients and devices send, keeps every version, and
 /// exchanges changes with remote systems whenever the link is up.
@@ -53,6 +58,12 @@ enum Command {
     Import(import::ImportArgs),
     /// Write out the newest version of every resource as NDJSON.
     Export(export::ExportArgs),
+    /// The ways into the store: key file, passphrase, recovery sheet and shares.
+    Keys(keys::KeysArgs),
+    /// Take, list and check backups of the whole store, while the gateway runs or not.
+    Backup(backup::BackupArgs),
+    /// Bring back a whole site, a patient or a resource from a backup.
+    Restore(restore::RestoreArgs),
     /// Open all that is stored and check that it agrees.
     Verify(verify::VerifyArgs),
     /// Give up what a damaged write log lost, so that the rest can be opened.
@@ -68,6 +79,9 @@ pub struct PlaceArgs {
     /// Settings; examples/wayside.toml documents every key
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+    /// Holds the passphrase of the store (mode 600)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 impl PlaceArgs {
@@ -76,6 +90,12 @@ impl PlaceArgs {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(data) = &self.data {
             config.store.folder.clone_from(data);
+        }
+        if self.passphrase_file.is_some() {
+            config
+                .store
+                .passphrase_file
+                .clone_from(&self.passphrase_file);
         }
         Ok(config)
     }
@@ -129,6 +149,18 @@ impl From<StartError> for CliError {
     }
 }
 
+impl From<KeyError> for CliError {
+    fn from(error: KeyError) -> CliError {
+        CliError::failed(error.to_string())
+    }
+}
+
+impl From<VaultError> for CliError {
+    fn from(error: VaultError) -> CliError {
+        CliError::failed(error.to_string())
+    }
+}
+
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> CliError {
         CliError::failed(error.to_string())
@@ -143,6 +175,7 @@ impl From<Failure> for CliError {
 
 /// Parses the arguments and runs the subcommand; the exit code is 0 when it did what was asked.
 pub fn run() -> ExitCode {
+    guard_memory();
     let cli = Cli::parse();
     let ended = match cli.command {
         None => serve::run(cli.serve),
@@ -151,6 +184,9 @@ pub fn run() -> ExitCode {
         Some(Command::Conflicts(args)) => conflicts::run(args),
         Some(Command::Import(args)) => import::run(args),
         Some(Command::Export(args)) => export::run(args),
+        Some(Command::Keys(args)) => keys::run(args),
+        Some(Command::Backup(args)) => backup::run(args),
+        Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Repair(args)) => repair::run(args),
     };
@@ -241,5 +277,27 @@ mod tests {
         check("wayside verify --sample 0", false);
         check("wayside repair --accept-log-damage", true);
         check("wayside repair", false);
+        check("wayside backup", true);
+        check("wayside backup /media/stick", true);
+        check("wayside backup list /media/stick", true);
+        check("wayside backup verify /media/stick --at 7", true);
+        check("wayside backup verify", false);
+        check(
+            "wayside restore /media/stick --data d --at 7 --replace",
+            true,
+        );
+        check("wayside restore s --resource Patient/1", true);
+        check("wayside restore s --patient 1 --replace", false);
+        check("wayside restore s --patient 1 --resource Patient/1", false);
+        check("wayside restore", false);
+        check("wayside keys", false);
+        check("wayside keys status", true);
+        check("wayside keys add-key-file /media/stick/key", true);
+        check("wayside keys shares --needed 2 --of 3", true);
+        check("wayside keys shares --needed 2", false);
+        check("wayside keys recover --recovery-file sheet", true);
+        check("wayside keys rotate", true);
+        check("wayside keys remove 2", true);
+        check("wayside keys remove two", false);
     }
 }

@@ -99,6 +99,13 @@ fn first_steps(config: &Config, gateway: &Gateway, is_open: bool) -> Vec<String>
             ));
         }
     }
+    let sheet = places.sheet_file();
+    if sheet.exists() {
+        let sheet = sheet.display();
+        lines.push(format!(
+            "The recovery sheet is {sheet}: print it, keep it elsewhere, delete the file"
+        ));
+    }
     let token_file = places.admin_token_file();
     let authorization = match token_file.exists() && !is_open {
         true => format!(

@@ -37,6 +37,8 @@ const DATABASES_MAX: u32 = 16;
 const MAP_GRAIN: usize = 65_536;
 /// One step of growth is the present size, within these bounds.
 const GROWTH_BYTES_MIN: usize = 16 << 20;
+/// What a map has free at least before a long read.
+const ROOM_BYTES_MIN: usize = 64 << 20;
 const GROWTH_BYTES_MAX: usize = 16 << 30;
 /// Shorter values never leave their page, whatever its size.
 const VALUE_BYTES_IN_PAGE: usize = 512;
@@ -56,6 +58,7 @@ pub(crate) struct Engine {
     pub(crate) databases: Databases,
     pub(crate) seal: Seal,
     pub(crate) blinder: Blinder,
+    pub(crate) secrets: StoreKeys,
     pub(crate) folder: PathBuf,
     /// The log that the data file had at the start, if it can go on.
     pub(crate) log: Option<LogId>,
@@ -94,10 +97,14 @@ impl Engine {
             map_size(options, length.saturating_add(missing_bytes)),
         )?;
         let opened = read_start(&env, keys);
-        let (databases, seal, blinder) = match opened {
+        let (databases, secrets) = match opened {
             Err(StoreError::Corrupt { .. }) if missing_bytes > 0 => return Err(cut_short()),
             other => other?,
         };
+        let (seal, blinder) = (
+            Seal::new(&secrets.data_key),
+            Blinder::new(&secrets.index_key),
+        );
         if missing_bytes > 0 {
             walk(&env, &databases)?;
         }
@@ -124,6 +131,7 @@ impl Engine {
             databases,
             seal,
             blinder,
+            secrets,
             folder: folder.clone(),
             log: replayed.id,
             lost_groups: replayed.lost,
@@ -170,6 +178,12 @@ impl Engine {
         read_number(&self.databases, transaction, row)
     }
 
+    /// Does the transaction see whole groups only?
+    pub(crate) fn is_settled(&self, transaction: &RoTxn<'_>) -> Result<bool, StoreError> {
+        let folded = self.number(transaction, FOLDED_ROW)?;
+        Ok(self.number(transaction, REACHED_ROW)? <= folded)
+    }
+
     /// What lies above the data file now.
     pub(crate) fn layers(&self) -> Arc<Layers> {
         self.gate.layers()
@@ -209,6 +223,21 @@ impl Engine {
             return Err(unmapped());
         }
         Ok(())
+    }
+
+    /// Grows the map ahead of need: while a long read holds it, it cannot grow. The caller is the
+    /// writer and holds no transaction.
+    pub(crate) fn make_room(&self) -> Result<(), StoreError> {
+        let used = usize::try_from(self.end_of_pages()).unwrap_or(usize::MAX);
+        let room = self.env.info().map_size.saturating_sub(used);
+        if room >= (used / 4).saturating_add(ROOM_BYTES_MIN) {
+            return Ok(());
+        }
+        match self.grow() {
+            // Readers were inside all the time; the map is as it was, which may be enough.
+            Err(StoreError::Busy) => Ok(()),
+            other => other,
+        }
     }
 
     /// LMDB never writes a page that was taken and given back in one transaction; at the end of
@@ -294,14 +323,11 @@ impl Drop for Extension {
 }
 
 /// What every store starts with: its databases, its format, its keys.
-fn read_start(
-    env: &Env<WithoutTls>,
-    keys: &Keys,
-) -> Result<(Databases, Seal, Blinder), StoreError> {
+fn read_start(env: &Env<WithoutTls>, keys: &Keys) -> Result<(Databases, StoreKeys), StoreError> {
     let databases = Databases::open(env)?
         .ok_or_else(|| datafile::foreign("the data file is not that of a store"))?;
-    let (seal, blinder) = unlock(env, &databases, keys)?;
-    Ok((databases, seal, blinder))
+    let secrets = unlock(env, &databases, keys)?;
+    Ok((databases, secrets))
 }
 
 fn unmapped() -> StoreError {
@@ -386,7 +412,7 @@ fn map_size(options: &OpenOptions, length: u64) -> usize {
         .saturating_mul(MAP_GRAIN)
 }
 
-fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>, StoreError> {
+pub(crate) fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>, StoreError> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options
         .map_size(map_size)
@@ -439,7 +465,7 @@ fn unlock(
     env: &Env<WithoutTls>,
     databases: &Databases,
     keys: &Keys,
-) -> Result<(Seal, Blinder), StoreError> {
+) -> Result<StoreKeys, StoreError> {
     let fault = |e: heed::Error| StoreError::disk(catalog::META, &e);
     let transaction = env.read_txn().map_err(fault)?;
     let row = |name: &str| {
@@ -470,7 +496,7 @@ fn unlock(
     let opened = StoreKeys::unwrap_with(wrapped, &keys.key_encryption_key);
     let right_key = check == keyring::key_check(&keys.key_encryption_key);
     match opened {
-        Some(opened) => Ok((Seal::new(&opened.data_key), Blinder::new(&opened.index_key))),
+        Some(opened) => Ok(opened),
         None if right_key => Err(damaged(keyring::WRAPPED_KEYS)),
         None => Err(StoreError::WrongKey),
     }

@@ -5,10 +5,11 @@
 use crate::env::Engine;
 #[cfg(test)]
 use crate::fold::FailurePoint;
-use crate::fold::{FREE_BYTES_MIN, fold, fold_whole, mark_log};
+use crate::fold::{FREE_BYTES_MIN, fold, fold_whole, mark_log, put_meta};
 use crate::log::{self, Broken, Log, Mark};
 use crate::overlay::{Layers, Run, push};
 use crate::seal::NONCE_BYTES;
+use crate::writer::FoldOrder;
 use crate::{StoreError, datafile};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -215,6 +216,19 @@ impl Durable {
         }
         self.turn()?;
         self.finish_fold()
+    }
+
+    /// Folds everything, then does what else was ordered.
+    pub(crate) fn settle(&mut self, order: &FoldOrder) -> Result<(), StoreError> {
+        self.fold_all()?;
+        if !order.rows.is_empty() {
+            let written = put_meta(&self.engine, &order.rows);
+            self.noted(written)?;
+        }
+        if order.with_room {
+            self.engine.make_room()?;
+        }
+        Ok(())
     }
 
     /// Nobody wrote for so many ticks: folds when that is worth it.

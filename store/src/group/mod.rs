@@ -99,8 +99,11 @@ impl Writer {
                     plans = self.run_group(job);
                     ticks = 0;
                 }
-                // Whoever asked may have gone.
-                Wake::Fold(answer) => answer.send(self.durable.fold_all()).unwrap_or_default(),
+                Wake::Fold(order) => {
+                    let done = self.durable.settle(&order);
+                    // Whoever asked may have gone.
+                    order.answer.send(done).unwrap_or_default();
+                }
                 Wake::Quiet => {
                     ticks += 1;
                     self.durable.rest(ticks);

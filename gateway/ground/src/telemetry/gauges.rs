@@ -16,6 +16,12 @@ pub struct Gauges {
     pub intake_waiting: u64,
     pub intake_held: u64,
     pub reviews_open: u64,
+    /// Seconds since 1970 of the last good backup and trial restore; 0 never.
+    pub backup_last: u64,
+    pub backup_drill_last: u64,
+    /// 1 when the newest of each failed.
+    pub backup_failed: u64,
+    pub backup_drill_failed: u64,
     pub targets: Vec<TargetGauges>,
 }
 
@@ -40,6 +46,10 @@ pub(super) struct Registered {
     intake_waiting: Gauge,
     intake_held: Gauge,
     reviews_open: Gauge,
+    backup_last: Gauge,
+    backup_drill_last: Gauge,
+    backup_failed: Gauge,
+    backup_drill_failed: Gauge,
     deliveries_waiting: Family<Target, Gauge>,
     deliveries_parked: Family<Target, Gauge>,
 }
@@ -61,6 +71,13 @@ impl Registered {
             intake_waiting: gauge("intake_waiting", "Device messages not yet interpreted"),
             intake_held: gauge("intake_held", "Device messages that wait for a person"),
             reviews_open: gauge("reviews_open", "Conflicts that wait for a person"),
+            backup_last: gauge("backup_last_seconds", "When the last good backup was taken"),
+            backup_drill_last: gauge(
+                "backup_drill_last_seconds",
+                "When one was restored on trial",
+            ),
+            backup_failed: gauge("backup_failed", "1 when the newest backup failed"),
+            backup_drill_failed: gauge("backup_drill_failed", "1 when the newest trial failed"),
             deliveries_waiting: family(registry, "deliveries_waiting", "Changes not yet settled"),
             deliveries_parked: family(registry, "deliveries_parked", "Changes refused for good"),
         }
@@ -74,6 +91,10 @@ impl Registered {
         set(&self.intake_waiting, sample.intake_waiting);
         set(&self.intake_held, sample.intake_held);
         set(&self.reviews_open, sample.reviews_open);
+        set(&self.backup_last, sample.backup_last);
+        set(&self.backup_drill_last, sample.backup_drill_last);
+        set(&self.backup_failed, sample.backup_failed);
+        set(&self.backup_drill_failed, sample.backup_drill_failed);
         for target in &sample.targets {
             let label = Target {
                 target: target.name.clone(),

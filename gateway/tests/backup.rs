@@ -1,0 +1,304 @@
+//! Keys and backups against the real binary: taken while it runs, restored elsewhere with the sheet,
+//! refused when damaged; and no file anywhere names a patient.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // panics are a test's answers
+#![allow(clippy::disallowed_methods)] // a test waits in real time
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A running gateway that lets everybody in; killed when dropped.
+struct Site {
+    child: Child,
+    authority: String,
+}
+
+impl Site {
+    fn start(folder: &Path, more: &[&str]) -> Site {
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wayside"))
+            .args(["serve", "--open", "--mllp", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(more)
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines.map(|line| line.unwrap());
+        let ready = lines.find(|line| line.starts_with("ready "));
+        let ready = ready.unwrap_or_else(|| panic!("{}", text_of(&folder.join("log"))));
+        let authority = ready.split('/').nth(2).unwrap().to_owned();
+        Site { child, authority }
+    }
+
+    /// Status and body.
+    fn ask(&self, line: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.authority).unwrap();
+        let length = body.len();
+        let text = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/fhir+json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    fn put(&self, number: usize, family: &str) {
+        let patient = format!(
+            r#"{{"resourceType":"Patient","id":"p{number}","identifier":[{{"system":"urn:clinic","value":"{}"}}],"name":[{{"family":"{family}"}}]}}"#,
+            identifier(number)
+        );
+        let (status, body) = self.ask(&format!("PUT /fhir/Patient/p{number}"), &patient);
+        assert!(matches!(status, 200 | 201), "{body}");
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Exit code and both outputs.
+fn wayside(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_wayside"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let code = output.status.code().unwrap_or(-1);
+    (code, String::from_utf8_lossy(&text).into_owned())
+}
+
+#[track_caller]
+fn check(folder: &Path, arguments: &str, (code, expected): (i32, &str)) -> String {
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let (ended, text) = wayside(folder, &arguments);
+    assert!(ended == code && text.contains(expected), "{ended}: {text}");
+    text
+}
+
+fn text_of(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn name(number: usize) -> String {
+    format!("Zqxfamily{number:03}")
+}
+
+fn identifier(number: usize) -> String {
+    format!("zqxid{number:03}")
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|at| at == text.as_bytes())
+}
+
+/// Every file below, logs and backups too, is searched for 200 names and identifiers.
+#[track_caller]
+fn check_names_nobody(folder: &Path) {
+    let mut files = Vec::new();
+    files_below(folder, &mut files);
+    assert!(files.len() > 6, "{files:?}");
+    for path in files {
+        let bytes = std::fs::read(&path).unwrap();
+        // All seeded texts begin alike, so one pass finds them all.
+        for start in ["Zqxfamily", "zqxid", "zqxfamily"] {
+            assert!(!contains(&bytes, start), "{start} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_site_comes_back_on_another_machine_with_the_sheet_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let site = Site::start(here, &[]);
+    (0..100).for_each(|number| site.put(number, &name(number)));
+    check(here, "backup stick", (0, "manifests/"));
+    site.put(7, "Changed");
+    site.put(100, "Later");
+    let text = check(here, "backup stick", (0, "last change"));
+    assert!(text.contains("101"), "{text}");
+    let (_, state) = site.ask("GET /admin/backup", "");
+    assert!(state.contains("\"seq\":102"), "{state}");
+    let (_, metrics) = site.ask("GET /metrics", "");
+    assert!(!metrics.contains("wayside_backup_last_seconds 0"));
+    check(here, "backup verify stick", (0, "sound: 101 resources"));
+    let (status, refused) = site.ask("POST /admin/backup", r#"{"folder":"/"}"#);
+    assert!(status == 400 && refused.contains("E-BACKUP-5"), "{refused}");
+
+    // One version comes back into the running site, as a new one.
+    let back = "restore stick --at 100 --resource Patient/p7";
+    check(here, back, (0, "Patient/p7"));
+    let (_, patient) = site.ask("GET /fhir/Patient/p7", "");
+    assert!(
+        patient.contains(&name(7)) && patient.contains("\"versionId\":\"3\""),
+        "{patient}"
+    );
+    check(here, "restore stick --patient p100", (0, "Patient/p100"));
+    check(here, "restore stick --resource Patient/none", (1, "E-"));
+    check_names_nobody(here);
+    drop(site);
+
+    // Another machine: nothing but the stick and the sheet.
+    let other = tempfile::tempdir().unwrap();
+    let there = other.path();
+    let stick = here.join("stick").display().to_string();
+    let sheet = here.join("wayside-data.recovery-sheet");
+    std::fs::copy(&sheet, there.join("sheet")).unwrap();
+    let restore = format!("restore {stick} --recovery-file sheet");
+    check(there, &format!("{restore} --at 50"), (1, "E-CLI-20"));
+    check(there, &restore, (0, "101"));
+    check(there, "verify", (0, "sound"));
+    check(there, &restore, (1, "E-RESTORE-1"));
+    let site = Site::start(there, &[]);
+    assert!(site.ask("GET /fhir/Patient/p100", "").1.contains("Later"));
+    let (_, found) = site.ask(&format!("GET /fhir/Patient?family={}", name(33)), "");
+    assert!(found.contains("\"total\":1"), "{found}");
+    check(there, &format!("{restore} --replace"), (1, "E-RESTORE-2"));
+    drop(site);
+
+    // Back to a point in time; the former store stays beside.
+    check(
+        there,
+        &format!("{restore} --at 100 --replace"),
+        (0, "before-"),
+    );
+    check(there, "verify", (0, "sound"));
+    let site = Site::start(there, &[]);
+    assert_eq!(site.ask("GET /fhir/Patient/p100", "").0, 404);
+    assert!(site.ask("GET /fhir/Patient/p7", "").1.contains(&name(7)));
+    check_names_nobody(there);
+}
+
+#[test]
+fn a_damaged_backup_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let site = Site::start(here, &[]);
+    (0..20).for_each(|number| site.put(number, &name(number)));
+    drop(site);
+    check(here, "backup stick", (0, "resources"));
+    let before = std::fs::read(here.join("wayside-data/data.mdb")).unwrap();
+    let pack = std::fs::read_dir(here.join("stick/packs")).unwrap().next();
+    let pack = pack.unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&pack, &bytes).unwrap();
+    check(here, "backup verify stick", (3, "E-BACKUP-2"));
+    check(here, "restore stick --replace", (1, "E-BACKUP-2"));
+    let elsewhere = "--data elsewhere --recovery-file wayside-data.recovery-sheet";
+    check(
+        here,
+        "restore stick --data elsewhere",
+        (1, "--recovery-file"),
+    );
+    let restore = format!("restore stick {elsewhere}");
+    check(here, &restore, (1, "E-BACKUP-2"));
+    assert!(!here.join("elsewhere/data.mdb").exists());
+    assert!(std::fs::read(here.join("wayside-data/data.mdb")).unwrap() == before);
+    check(here, "verify", (0, "sound"));
+    let restore = format!("restore nowhere {elsewhere}");
+    check(here, &restore, (1, "E-BACKUP-3"));
+}
+
+/// A kill in the middle of a backup leaves the ones before; the next one is whole.
+#[test]
+fn a_backup_cut_off_by_a_kill_harms_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for round in 0..4_u64 {
+        let site = Site::start(here, &[]);
+        (0..40).for_each(|number| site.put(number, &format!("{}{round}", name(number))));
+        let mut backup = Command::new(env!("CARGO_BIN_EXE_wayside"))
+            .args(["backup", "stick"])
+            .current_dir(here)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(20 + 35 * round));
+        drop(site);
+        backup.kill().ok();
+        backup.wait().unwrap();
+        check(here, "verify", (0, "sound"));
+        check(here, "backup stick", (0, "digest"));
+        let text = check(here, "backup verify stick", (0, "sound"));
+        assert!(!text.contains("E-BACKUP"), "{text}");
+    }
+}
+
+#[test]
+fn a_lost_key_file_is_made_good_and_a_wrong_key_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let site = Site::start(here, &[]);
+    site.put(1, &name(1));
+    check(here, "keys rotate", (0, "changed"));
+    site.put(2, &name(2));
+    let text = check(here, "keys shares --needed 2 --of 3", (0, "SHARE 3 OF 3"));
+    drop(site);
+    std::fs::remove_file(here.join("wayside-data.key")).unwrap();
+    check(here, "verify", (1, "wayside keys recover"));
+    let keys = text_of(&here.join("wayside-data/keys.json"));
+    let shares: Vec<&str> = text.lines().filter(|line| line.starts_with("S-")).collect();
+    let write = |name: &str, text: &str| {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(here.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    write("one", shares[0]);
+    check(here, "keys recover --recovery-file one", (1, "E-KEY-11"));
+    write("wrong", &shares[0].replace('S', "R"));
+    check(here, "keys recover --recovery-file wrong", (1, "E-KEY-11"));
+    assert_eq!(text_of(&here.join("wayside-data/keys.json")), keys);
+    write("two", &format!("{}\n{}\n", shares[0], shares[2]));
+    check(here, "keys recover --recovery-file two", (0, "key file"));
+    check(here, "verify", (0, "sound"));
+    write("phrase", "six words are better than one\n");
+    let phrase = "keys add-passphrase --new-passphrase-file phrase";
+    check(here, phrase, (0, "passphrase"));
+    write("short", "secret\n");
+    let short = "keys add-passphrase --new-passphrase-file short";
+    check(here, short, (2, "E-CLI-10"));
+    std::fs::remove_file(here.join("wayside-data.key")).unwrap();
+    check(here, "verify", (1, "E-KEY-3"));
+    check(here, "verify --passphrase-file phrase", (0, "sound"));
+    write("guess", "six words are better than two\n");
+    check(here, "verify --passphrase-file guess", (1, "E-KEY-9"));
+    check(here, "keys rotate --passphrase-file phrase", (0, "changed"));
+    check(here, "verify --passphrase-file phrase", (0, "sound"));
+    check(
+        here,
+        "keys remove 9 --passphrase-file phrase",
+        (1, "E-KEY-12"),
+    );
+    std::fs::remove_file(here.join("wayside-data.recovery-sheet")).unwrap();
+    check(here, "keys status", (0, "any 2 of 3 shares"));
+}
