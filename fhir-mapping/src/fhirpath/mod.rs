@@ -15,6 +15,7 @@ mod navigate;
 mod number;
 mod operators;
 mod parser;
+mod path;
 mod reads;
 pub(crate) mod types;
 
@@ -176,6 +177,38 @@ impl Expression {
     /// The elements of the focus that decide the result; `None` when more does.
     pub(crate) fn reads(&self) -> Option<Vec<Read>> {
         reads::reads(&self.root)
+    }
+
+    /// True for a path: names, positions and filters, so that each result has a place.
+    pub(crate) fn is_path(&self) -> bool {
+        path::is_path(&self.root)
+    }
+
+    /// The name of the element that a path leads to.
+    pub(crate) fn last_name(&self) -> Option<&str> {
+        path::last_name(&self.root)
+    }
+
+    /// What has the element that a path ends with, whether the element is there or not, and its name;
+    /// `None` when the path ends with a position or a filter.
+    pub(crate) fn holders<'a>(
+        &'a self,
+        scope: &Scope<'a>,
+        budget: &mut Budget,
+    ) -> Result<Option<(Vec<Item<'a>>, &'a str)>, Stop> {
+        let Expr::Member(before, name) = &self.root else {
+            return Ok(None);
+        };
+        let mut run = evaluate::Run {
+            scope,
+            budget,
+            once: vec![None; self.once],
+        };
+        let holders = match before {
+            Some(before) => run.whole(before)?,
+            None => vec![Item::Node(scope.focus.clone())],
+        };
+        Ok(Some((holders, name)))
     }
 
     /// Whether the result is one item that is true. Empty is `None`.

@@ -6,6 +6,7 @@ use super::locate::{locate, locate_list};
 use super::path::Path;
 use super::place::Place;
 use super::{OPERATIONS_MAX, shown};
+use crate::fhirpath::Budget;
 use crate::model::{Issue, IssueCode, Json};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -89,10 +90,14 @@ fn operation(item: &Json) -> Result<ElementOperation, String> {
     Ok(ElementOperation { verb, path })
 }
 
+/// What finding the places of all operations may cost.
+const STEPS_MAX: u64 = 5_000_000;
+
 /// Makes the operations in order; the first that does not fit ends it.
 pub(super) fn apply(root: &mut Json, operations: &[ElementOperation]) -> Result<(), Issue> {
+    let mut budget = Budget { steps: STEPS_MAX };
     for (at, operation) in operations.iter().enumerate() {
-        operation.make(root).map_err(|why| {
+        operation.make(root, &mut budget).map_err(|why| {
             let (verb, path) = (operation.name(), &operation.path.text);
             let text = format!("operation {at} ({verb} {path}): {why}");
             Issue::error("E-PATCH-12", IssueCode::NotFound, "", text)
@@ -102,29 +107,29 @@ pub(super) fn apply(root: &mut Json, operations: &[ElementOperation]) -> Result<
 }
 
 impl ElementOperation {
-    fn make(&self, root: &mut Json) -> Result<(), String> {
+    fn make(&self, root: &mut Json, budget: &mut Budget) -> Result<(), String> {
         match &self.verb {
-            Verb::Add { name, value } => add(root, &self.one(root)?, (name, value)),
+            Verb::Add { name, value } => add(root, &self.one(root, budget)?, (name, value)),
             Verb::Insert { index, value } => {
-                let list = self.list(root)?;
+                let list = self.list(root, budget)?;
                 let scope = list.scope(root);
                 let value = value.render(scope.resource_type, &scope.names)?;
                 list.insert(root, *index, value)
                     .ok_or_else(|| "the list has no such place".to_owned())
             }
-            Verb::Delete => match locate(root, &self.path).as_slice() {
+            Verb::Delete => match locate(root, &self.path, budget)?.as_slice() {
                 [] => Ok(()),
                 [one] => one
                     .remove(root)
                     .ok_or_else(|| "the resource itself is no element".to_owned()),
                 _ => Err(several()),
             },
-            Verb::Replace(value) => replace(root, &self.one(root)?, value),
+            Verb::Replace(value) => replace(root, &self.one(root, budget)?, value),
             Verb::Move {
                 source,
                 destination,
             } => self
-                .list(root)?
+                .list(root, budget)?
                 .shift(root, (*source, *destination))
                 .ok_or_else(|| "the list has no such place".to_owned()),
         }
@@ -140,8 +145,8 @@ impl ElementOperation {
         }
     }
 
-    fn one(&self, root: &Json) -> Result<Place, String> {
-        let mut found = locate(root, &self.path).into_iter();
+    fn one(&self, root: &Json, budget: &mut Budget) -> Result<Place, String> {
+        let mut found = locate(root, &self.path, budget)?.into_iter();
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
             (None, _) => Err("nothing is there".to_owned()),
@@ -149,8 +154,8 @@ impl ElementOperation {
         }
     }
 
-    fn list(&self, root: &Json) -> Result<Place, String> {
-        let list = locate_list(root, &self.path);
+    fn list(&self, root: &Json, budget: &mut Budget) -> Result<Place, String> {
+        let list = locate_list(root, &self.path, budget)?;
         let list = list.ok_or_else(|| "the path does not name one list".to_owned())?;
         let scope = list.scope(root);
         let (name, parents) = match scope.names.split_last() {

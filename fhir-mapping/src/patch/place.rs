@@ -42,12 +42,6 @@ impl Place {
         Some((Place(legs.to_vec()), name))
     }
 
-    /// The innermost member's name.
-    pub(super) fn name(&self) -> &str {
-        let names = self.0.iter().rev().filter_map(Leg::name);
-        names.into_iter().next().unwrap_or_default()
-    }
-
     /// The index, for an item of a list.
     fn index(&self) -> Option<usize> {
         match self.0.last()? {
@@ -165,15 +159,6 @@ impl Place {
         let (above, name) = self.parent()?;
         let object = above.get_mut(root)?;
         object.get_mut(&companion_of(name?))?.as_array_mut()
-    }
-}
-
-impl Leg {
-    fn name(&self) -> Option<&str> {
-        match self {
-            Leg::Name(name) => Some(name),
-            Leg::Index(_) => None,
-        }
     }
 }
 

@@ -165,6 +165,14 @@ fn elements_are_deleted_and_replaced() {
         "'given':['Amina'],'_given':[null]",
     );
     delete("Patient.name[1].given[0]", "{'use':'nickname'}]");
+    delete(
+        "Patient.identifier.where(value.toInteger() > 1 and system in ('b' | 'c'))",
+        "'identifier':[{'system':'a','value':'1'}]",
+    );
+    delete(
+        "Patient.name.descendants().where($this = 'Amina')",
+        "'_given':[",
+    );
     delete("Patient.photo", "'birthDate':'1991-05'");
     delete("Patient.identifier", "several elements");
     delete("Patient", "the resource itself");

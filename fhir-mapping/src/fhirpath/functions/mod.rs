@@ -62,6 +62,24 @@ impl Function {
         )
     }
 
+    /// Its results are elements of what it is called on, or below that.
+    pub(super) fn keeps_places(self) -> bool {
+        use collections::Name::{First, Last, Single, Skip, Tail, Take};
+        use filter::Name::{Children, Descendants, OfType, Where};
+        matches!(
+            self,
+            Function::Collection(First | Last | Single | Skip | Tail | Take)
+                | Function::Filter(Children | Descendants | OfType | Where)
+                | Function::Existence(existence::Name::As)
+                | Function::Fhir(fhir::Name::Extension)
+        )
+    }
+
+    /// `extension()`
+    pub(super) fn is_extension(self) -> bool {
+        self == Function::Fhir(fhir::Name::Extension)
+    }
+
     pub(super) fn is_descendants(self) -> bool {
         self == Function::Filter(filter::Name::Descendants)
     }
