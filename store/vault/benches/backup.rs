@@ -35,8 +35,8 @@ fn options(folder: &Path) -> OpenOptions {
 }
 
 fn main() {
-    let words = std::env::args().filter_map(|word| word.parse().ok());
-    let resources = words.last().unwrap_or(50_000_u64);
+    let mut words = std::env::args().filter_map(|word| word.parse().ok());
+    let resources = words.next().unwrap_or(50_000_u64);
     let folder = tempfile::Builder::new().tempdir_in(".").unwrap();
     let master = Master {
         current: Zeroizing::new([1; 32]),

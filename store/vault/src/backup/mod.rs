@@ -1,5 +1,5 @@
 //! Backups of a whole store: one moment of it, cut into chunks that later backups share, packed,
-//! sealed and digested; the manifest that names them comes last. `BACKUP.md` gives it byte by byte.
+//! sealed and digested; the manifest that names them comes last. `store/vault/BACKUP.md` gives it byte by byte.
 
 mod chunk;
 mod drill;
