@@ -25,7 +25,7 @@ mod visit;
 mod write;
 
 pub use apply::{Applied, Incoming};
-pub use everything::{EverythingPage, EverythingRequest, Part, Place};
+pub use everything::{EverythingPage, EverythingRequest, ManyPage, ManyPlace, Part, Place};
 pub use identify::{Identified, search_value};
 pub use indexing::reindex::IndexState;
 pub use jobs::{

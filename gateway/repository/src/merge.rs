@@ -1,15 +1,12 @@
 //! Two patients become one: everything that refers to the source is made to refer to the target, in
-//! bounded transactions; the last of them closes the source and changes the target. Cut off in the
-//! middle it can be asked again, and goes on where it stood.
+//! one transaction, or for very many in several; the last of them closes the source and changes the
+//! target. Cut off in the middle it can be asked again, and goes on where it stood.
 
-use super::indexing::standing::Trust;
 use super::{Actor, Repository, Transaction, Write};
 use fhir_mapping::model::{IssueCode, Json, Limits, Object, parse, walk_references_mut};
-use fhir_mapping::search::{definitions, reference_terms};
-use fhir_mapping::validate::resource_types;
 use gateway_ground::failure::{Category, Failure};
 use std::collections::BTreeSet;
-use store::{ResourceKey, Rid, StoredVersion, Term, VersionId, View};
+use store::{ResourceKey, Rid, Seq, StoredVersion, VersionId, View};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -29,10 +26,15 @@ pub struct Merged {
     pub result: Json,
     /// How many resources referred to the source.
     pub referring: usize,
+    /// How many commits it took; one means that nobody ever saw a part of it.
+    pub transactions: usize,
 }
 
-/// Resources changed in one transaction.
-const TOGETHER_MAX: usize = 200;
+/// Resources changed in one transaction: a merge of so many is all or nothing. Of more it is done in
+/// several, the patients themselves in the last, and says so.
+const TOGETHER_MAX: usize = 10_000;
+/// Heads, or changes, looked at in one step.
+const STEP: usize = 512;
 /// Resources that refer to one patient at most.
 const REFERRING_MAX: usize = 100_000;
 /// How often a transaction is made anew because others changed one of its resources.
@@ -44,24 +46,25 @@ impl Repository {
         let both = self.both(order)?;
         Ok(Merged {
             result: result(&both, order)?,
-            referring: self.referring(&order.source)?.len(),
+            referring: self.referring(order)?.len(),
+            transactions: 0,
         })
     }
 
     /// Merges. 412 when the target is of another version than the asker saw.
     pub async fn merge(&self, actor: &Actor, order: MergeOrder) -> Result<Merged, Failure> {
-        let mut moved = 0;
+        let (mut moved, mut transactions) = (0, 1);
         for _ in 0..ATTEMPTS_MAX {
             result(&self.both(&order)?, &order)?;
-            let repository = self.clone();
-            let source = order.source.clone();
-            let found = tokio::task::spawn_blocking(move || repository.referring(&source));
+            let seq = self.store().snapshot()?.view().last_seq()?;
+            let (repository, asked) = (self.clone(), order.clone());
+            let found = tokio::task::spawn_blocking(move || repository.referring(&asked));
             let mut waiting = found.await.map_err(|_panicked| stopped())??;
             while waiting.len() > TOGETHER_MAX {
                 let some = waiting.split_off(waiting.len() - TOGETHER_MAX);
-                let writes = self.redirected(&some, &order)?;
+                let writes = self.redirected_aside(&some, &order).await?;
                 match self.write_all(actor, writes).await {
-                    Ok(()) => moved += some.len(),
+                    Ok(()) => (moved, transactions) = (moved + some.len(), transactions + 1),
                     Err(failure) if failure.category == Category::PreconditionFailed => break,
                     Err(failure) => return Err(failure),
                 }
@@ -69,15 +72,17 @@ impl Repository {
             if waiting.len() > TOGETHER_MAX {
                 continue;
             }
-            let mut writes = self.redirected(&waiting, &order)?;
+            let mut writes = self.redirected_aside(&waiting, &order).await?;
             let both = self.both(&order)?;
             let merged = result(&both, &order)?;
             writes.extend(closing(&both, (merged.clone(), &order)));
             match self.write_all(actor, writes).await {
                 Ok(()) => {
+                    let late = self.redirect_late(actor, seq, &order).await?;
                     return Ok(Merged {
                         result: self.tree(&key(&order.target))?.1,
-                        referring: moved + waiting.len(),
+                        referring: moved + waiting.len() + late,
+                        transactions,
                     });
                 }
                 // The asker's own If-Match is checked above, so others were quicker.
@@ -85,9 +90,31 @@ impl Repository {
                 Err(failure) => return Err(failure),
             }
         }
-        let text = "others kept changing these records; ask again, it goes on where it stopped";
-        let code = IssueCode::Throttled;
-        Err(Failure::new(Category::Busy, "E-MERGE-2", code, text))
+        Err(too_contended())
+    }
+
+    /// What others wrote about the source while it was being merged; gives how many.
+    async fn redirect_late(
+        &self,
+        actor: &Actor,
+        seq: Seq,
+        order: &MergeOrder,
+    ) -> Result<usize, Failure> {
+        let mut moved = 0;
+        for _ in 0..ATTEMPTS_MAX {
+            let late = self.referring_since(seq, order)?;
+            if late.is_empty() {
+                return Ok(moved);
+            }
+            let some = late.get(..TOGETHER_MAX).unwrap_or(&late);
+            let writes = self.redirected_aside(some, order).await?;
+            match self.write_all(actor, writes).await {
+                Ok(()) => moved += some.len(),
+                Err(failure) if failure.category == Category::PreconditionFailed => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(too_contended())
     }
 
     async fn write_all(&self, actor: &Actor, writes: Vec<Write>) -> Result<(), Failure> {
@@ -127,36 +154,59 @@ impl Repository {
         Ok((stored.version, tree(&stored)?))
     }
 
-    /// All but the source itself and the target, ascending.
-    fn referring(&self, source: &str) -> Result<Vec<Rid>, Failure> {
-        let snapshot = self.store().snapshot()?;
-        let view = snapshot.view();
-        if !Trust::of(&view, self.zone())?.is_whole() {
-            return Err(not_indexed());
-        }
-        let targets = [("Patient".to_owned(), source.to_owned())];
-        let mut found = BTreeSet::new();
-        for name in resource_types() {
-            let parameters = definitions(name);
-            for parameter in parameters.iter().filter(|one| one.kind == "reference") {
-                for term in reference_terms(name, parameter.name, &targets) {
-                    collect(&view, &Term(term), &mut found)?;
+    /// All that refer to the source, in whatever element, but the two patients themselves;
+    /// ascending. Not every element is indexed, so every resource is looked at.
+    fn referring(&self, order: &MergeOrder) -> Result<Vec<Rid>, Failure> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let snapshot = self.store().snapshot()?;
+            let view = snapshot.view();
+            let heads = view.scan_heads(after, STEP)?;
+            let Some(last) = heads.last() else {
+                return Ok(found);
+            };
+            after = Some(last.rid);
+            for head in heads {
+                if refers(&view, head.rid, order)? {
+                    found.push(head.rid);
                 }
             }
             if found.len() > REFERRING_MAX {
                 return Err(too_many());
             }
         }
-        let mut referring = Vec::with_capacity(found.len());
-        for rid in found {
-            let stored = head(&view, rid)?.filter(|stored| stored.key.resource_type != "Patient");
-            let mark = format!("\"Patient/{source}\"");
-            let holds = |stored: &StoredVersion| {
-                std::str::from_utf8(&stored.body).is_ok_and(|text| text.contains(&mark))
+    }
+
+    /// Those that came to refer to the source after `seq`.
+    fn referring_since(&self, seq: Seq, order: &MergeOrder) -> Result<Vec<Rid>, Failure> {
+        let snapshot = self.store().snapshot()?;
+        let view = snapshot.view();
+        let mut found = BTreeSet::new();
+        let mut seq = seq;
+        loop {
+            let changes = view.changes(seq, STEP)?;
+            let Some(last) = changes.last() else {
+                return Ok(found.into_iter().collect());
             };
-            referring.extend(stored.filter(holds).map(|_| rid));
+            seq = last.seq;
+            for change in changes {
+                if !found.contains(&change.rid) && refers(&view, change.rid, order)? {
+                    found.insert(change.rid);
+                }
+            }
         }
-        Ok(referring)
+    }
+
+    /// `redirected` on a thread that may block.
+    async fn redirected_aside(
+        &self,
+        rids: &[Rid],
+        order: &MergeOrder,
+    ) -> Result<Vec<Write>, Failure> {
+        let (repository, rids, order) = (self.clone(), rids.to_vec(), order.clone());
+        let made = tokio::task::spawn_blocking(move || repository.redirected(&rids, &order));
+        made.await.map_err(|_panicked| stopped())?
     }
 
     /// The resources with their references redirected.
@@ -290,17 +340,16 @@ fn set_inactive(patient: &mut Object) {
     patient.set("active", false.into());
 }
 
-fn collect(view: &View<'_>, term: &Term, found: &mut BTreeSet<Rid>) -> Result<(), Failure> {
-    let mut postings = view.postings(term)?;
-    let mut at = Rid(0);
-    while let Some(rid) = postings.seek(at)? {
-        found.insert(rid);
-        at = Rid(rid.0.saturating_add(1));
-        if found.len() > REFERRING_MAX {
-            break;
-        }
-    }
-    Ok(())
+/// Stored JSON is compact, and a quote inside a text is escaped, so the member stands for itself.
+fn refers(view: &View<'_>, rid: Rid, order: &MergeOrder) -> Result<bool, Failure> {
+    let Some(stored) = head(view, rid)? else {
+        return Ok(false);
+    };
+    let is_one_of_both = stored.key.resource_type == "Patient"
+        && (stored.key.id == order.source || stored.key.id == order.target);
+    let mark = format!("\"reference\":\"Patient/{}\"", order.source);
+    let text = std::str::from_utf8(&stored.body);
+    Ok(!is_one_of_both && text.is_ok_and(|text| text.contains(&mark)))
 }
 
 fn head(view: &View<'_>, rid: Rid) -> Result<Option<StoredVersion>, Failure> {
@@ -328,10 +377,10 @@ fn too_many() -> Failure {
     Failure::new(Category::Unprocessable, "E-MERGE-6", code, text)
 }
 
-fn not_indexed() -> Failure {
-    let text = "the search index is being made anew, so what refers to the source is not known \
-                yet; ask again later";
-    Failure::new(Category::Busy, "E-MERGE-8", IssueCode::Throttled, text)
+fn too_contended() -> Failure {
+    let text = "others kept changing these records; ask again, it goes on where it stopped";
+    let code = IssueCode::Throttled;
+    Failure::new(Category::Busy, "E-MERGE-2", code, text)
 }
 
 fn stopped() -> Failure {

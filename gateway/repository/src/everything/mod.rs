@@ -2,6 +2,7 @@
 //! refer to, in pages that are not disturbed by what others write meanwhile.
 //! <https://hl7.org/fhir/R4/patient-operation-everything.html>
 
+mod many;
 mod members;
 mod mentions;
 
@@ -9,6 +10,7 @@ use super::Repository;
 use fhir_mapping::model::IssueCode;
 use fhir_mapping::search::Zone;
 use gateway_ground::failure::{Category, Failure};
+pub use many::{ManyPage, ManyPlace};
 use members::{Member, Members};
 use std::collections::{BTreeMap, HashSet};
 use store::{Head, ResourceKey, Rid, StoreError, StoredVersion, View};
@@ -27,6 +29,8 @@ pub struct EverythingRequest {
     pub end: Option<String>,
     pub count: usize,
     pub after: Option<Place>,
+    /// Resources above this one are left out of the first page too.
+    pub rid_max: Option<Rid>,
 }
 
 /// Where the next page goes on.
@@ -68,7 +72,10 @@ impl Repository {
         let view = snapshot.view();
         let rid_max = match request.after {
             Some(after) => after.rid_max,
-            None => view.last_rid()?,
+            None => match request.rid_max {
+                Some(rid_max) => rid_max,
+                None => view.last_rid()?,
+            },
         };
         let members = Members::of(&view, self.zone(), request)?;
         let mut walk = Walk {
@@ -104,6 +111,7 @@ pub(super) fn compartment_rids(
         end: None,
         count: usize::MAX,
         after: None,
+        rid_max: None,
     };
     let members = Members::of(view, zone, &request)?;
     let rids = members.map(|member| Ok(member?.rid));

@@ -1,7 +1,7 @@
-//! `$everything` of a patient or an encounter.
+//! `$everything` of a patient, of all patients, or of an encounter.
 //! <https://hl7.org/fhir/R4/patient-operation-everything.html>
 
-use super::{Asked, Inputs, inputs, instance};
+use super::{Asked, Inputs, Target, inputs};
 use crate::exchange::Answer;
 use crate::interactions::bundle_text::BundleText;
 use crate::interactions::{answers, aside};
@@ -9,7 +9,7 @@ use fhir_mapping::model::Json;
 use fhir_mapping::search::encode_pairs;
 use fhir_mapping::validate::is_resource_type;
 use gateway_ground::failure::Failure;
-use gateway_repository::{Cursor, EverythingPage, EverythingRequest, Part, Place};
+use gateway_repository::{Cursor, EverythingPage, EverythingRequest, ManyPlace, Part, Place};
 use std::collections::HashSet;
 use store::{ResourceKey, Rid, StoredVersion};
 
@@ -17,7 +17,14 @@ use store::{ResourceKey, Rid, StoredVersion};
 const AFTER: &str = "_after";
 
 pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
-    let focus = instance(&asked.target)?.clone();
+    let focus = match &asked.target {
+        Target::Instance(key) => key.clone(),
+        Target::Type(name) => ResourceKey {
+            resource_type: name.clone(),
+            id: String::new(),
+        },
+        Target::System => return Err(inputs::missing("id")),
+    };
     let is_patient = focus.resource_type == "Patient";
     asked.inputs.check_known(match is_patient {
         true => &["start", "end", "_since", "_type", "_count", AFTER],
@@ -25,28 +32,42 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
     })?;
     let link = link(&asked, &focus);
     let page_size_max = asked.surface.page_size_max;
-    let request = request(&asked.inputs, focus, page_size_max, &link)?;
+    let mut request = request(&asked.inputs, focus, page_size_max)?;
+    let after = asked.inputs.text(AFTER)?;
+    let after = after.map(|text| place(text, &link)).transpose()?;
+    let is_all = matches!(asked.target, Target::Type(_));
     let repository = asked.surface.repository.clone();
-    let page = aside(move || repository.everything(&request)).await?;
-    Ok(answers::body(bundle(
-        &page,
-        &link,
-        &asked.exchange.base_url,
-    )))
+    let (page, next) = aside(move || match is_all {
+        true => {
+            let many = repository.everything_of_all(&request, after)?;
+            Ok((many.page, many.next))
+        }
+        false => {
+            request.after = after.and_then(|after| after.inside);
+            let page = repository.everything(&request)?;
+            let next = page.next.map(|place| ManyPlace {
+                focus: Rid(0),
+                inside: Some(place),
+                rid_max: place.rid_max,
+            });
+            Ok((page, next))
+        }
+    })
+    .await?;
+    let base_url = &asked.exchange.base_url;
+    Ok(answers::body(bundle(&page, (&link, next), base_url)))
 }
 
 fn request(
     inputs: &Inputs,
     focus: ResourceKey,
     page_size_max: usize,
-    link: &str,
 ) -> Result<EverythingRequest, Failure> {
     let types = inputs.texts("_type")?;
     if types.iter().any(|name| !is_resource_type(name)) {
         return Err(inputs::wrong("_type", "takes names of R4 resource types"));
     }
     let count = inputs.number("_count")?.unwrap_or(page_size_max);
-    let after = inputs.text(AFTER)?;
     Ok(EverythingRequest {
         focus,
         types: types.into_iter().map(str::to_owned).collect::<HashSet<_>>(),
@@ -54,7 +75,8 @@ fn request(
         start: date(inputs, "start")?,
         end: date(inputs, "end")?,
         count: count.clamp(1, page_size_max),
-        after: after.map(|text| place(text, link)).transpose()?,
+        after: None,
+        rid_max: None,
     })
 }
 
@@ -75,7 +97,10 @@ fn date(inputs: &Inputs, name: &str) -> Result<Option<String>, Failure> {
 /// The self link: the URL with everything asked but the place of the page.
 fn link(asked: &Asked, focus: &ResourceKey) -> String {
     let base = &asked.exchange.base_url;
-    let url = format!("{base}/{}/{}/$everything", focus.resource_type, focus.id);
+    let url = match &asked.target {
+        Target::Type(name) => format!("{base}/{name}/$everything"),
+        _ => format!("{base}/{}/{}/$everything", focus.resource_type, focus.id),
+    };
     let pairs = asked.inputs.pairs().into_iter();
     let pairs: Vec<(String, String)> = pairs
         .filter(|(name, _)| *name != AFTER)
@@ -87,39 +112,46 @@ fn link(asked: &Asked, focus: &ResourceKey) -> String {
     }
 }
 
-fn next_link(link: &str, place: Place) -> String {
-    let part = match place.part {
-        Part::Focus => 0,
-        Part::Compartment => 1,
-        Part::Mentioned => 2,
+fn next_link(link: &str, place: ManyPlace) -> String {
+    let part = match place.inside.map(|inside| inside.part) {
+        Some(Part::Focus) => 0,
+        Some(Part::Compartment) => 1,
+        Some(Part::Mentioned) => 2,
+        None => 3,
     };
     let mut sort_key = vec![part];
     sort_key.extend(place.rid_max.0.to_be_bytes());
     let cursor = Cursor {
         seq: 0,
-        last_rid: 0,
+        last_rid: place.focus.0,
         sort_key,
-        rid: place.rid.0,
+        rid: place.inside.map_or(0, |inside| inside.rid.0),
         total: None,
     };
     let mark = if link.contains('?') { '&' } else { '?' };
     format!("{link}{mark}{AFTER}={}", cursor.format(path_of(link)))
 }
 
-fn place(text: &str, link: &str) -> Result<Place, Failure> {
+fn place(text: &str, link: &str) -> Result<ManyPlace, Failure> {
     let cursor = Cursor::parse(text, path_of(link))?;
     let read = || {
         let (part, rid_max) = cursor.sort_key.split_first()?;
         let part = match part {
-            0 => Part::Focus,
-            1 => Part::Compartment,
-            2 => Part::Mentioned,
+            0 => Some(Part::Focus),
+            1 => Some(Part::Compartment),
+            2 => Some(Part::Mentioned),
+            3 => None,
             _ => return None,
         };
-        Some(Place {
-            part,
-            rid: Rid(cursor.rid),
-            rid_max: Rid(u64::from_be_bytes(*rid_max.first_chunk()?)),
+        let rid_max = Rid(u64::from_be_bytes(*rid_max.first_chunk()?));
+        Some(ManyPlace {
+            focus: Rid(cursor.last_rid),
+            inside: part.map(|part| Place {
+                part,
+                rid: Rid(cursor.rid),
+                rid_max,
+            }),
+            rid_max,
         })
     };
     read().ok_or_else(|| inputs::wrong(AFTER, "is damaged; ask anew"))
@@ -131,9 +163,13 @@ fn path_of(link: &str) -> &str {
     path.unwrap_or(link)
 }
 
-fn bundle(page: &EverythingPage, link: &str, base_url: &str) -> Vec<u8> {
+fn bundle(
+    page: &EverythingPage,
+    (link, next): (&str, Option<ManyPlace>),
+    base_url: &str,
+) -> Vec<u8> {
     let mut links = vec![("self", link.to_owned())];
-    links.extend(page.next.map(|place| ("next", next_link(link, place))));
+    links.extend(next.map(|place| ("next", next_link(link, place))));
     let mut bundle = BundleText::new("searchset", page.total, &links);
     let mut push = |stored: &StoredVersion, mode: &str| {
         let full_url = format!("{base_url}/{}/{}", stored.key.resource_type, stored.key.id);

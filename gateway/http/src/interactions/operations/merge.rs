@@ -51,7 +51,11 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
             merged.referring
         ),
         false => format!(
-            "merged; {} resources refer to the target now",
+            "merged in {}; {} resources refer to the target now",
+            match merged.transactions {
+                1 => "one transaction".to_owned(),
+                several => format!("{several} transactions"),
+            },
             merged.referring
         ),
     };

@@ -97,7 +97,7 @@ const META_DELETE: Operation = Operation {
 const PATIENT_EVERYTHING: Operation = Operation {
     name: "everything",
     definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
-    levels: &[Level::Instance],
+    levels: &[Level::Type, Level::Instance],
     types: &["Patient"],
     effect: Effect::Reads,
     run: |asked| Box::pin(everything::answer(asked)),

@@ -104,7 +104,9 @@ async fn a_merge_moves_what_refers_and_closes_the_source() {
     let site = Site::new();
     site.put(AMINA).await;
     site.put(r#"{"resourceType":"Patient","id":"twice","identifier":[{"system":"urn:mrn","value":"55"}],"name":[{"family":"Juma"}]}"#).await;
-    // More than one transaction takes.
+    // No search parameter finds these two.
+    site.put(r#"{"resourceType":"Basic","id":"b","code":{"text":"x"},"extension":[{"url":"urn:x","valueReference":{"reference":"Patient/twice"}}]}"#).await;
+    site.put(r#"{"resourceType":"Patient","id":"r","contact":[{"name":{"family":"\"reference\":\"Patient/twice\""}}],"extension":[{"url":"urn:x","valueReference":{"reference":"Patient/twice"}}]}"#).await;
     let observations: Vec<String> = (0..250).map(|n| entry("PUT", &format!("Observation/o{n}"), "", &format!(r#"{{"resourceType":"Observation","id":"o{n}","status":"final","code":{{"text":"x"}},"subject":{{"reference":"Patient/twice"}},"valueQuantity":{{"value":{n}.00}}}}"#))).collect();
     site.bundle("transaction", &observations).await.ok(200);
     let preview = merge(
@@ -159,9 +161,17 @@ async fn a_merge_moves_what_refers_and_closes_the_source() {
     assert!(
         reply.items("parameter").iter().any(|p| p
             .str_at(&["resource", "issue", "diagnostics"])
-            .is_some_and(|text| text.contains("250 resources"))),
+            .is_some_and(|text| text.contains("merged in one transaction; 252 resources"))),
         "{reply:?}"
     );
+    for path in ["Basic/b", "Patient/r"] {
+        let moved = site.ask(&format!("GET {path}"), &[], "").await;
+        assert!(
+            moved.text.contains(r#""reference":"Patient/amina""#),
+            "{}",
+            moved.text
+        );
+    }
     let total = |bundle: &Json| {
         bundle
             .get("total")

@@ -58,6 +58,12 @@ async fn a_record_is_whole_and_nobody_elses() {
         ),
         ("GET Patient/p/$everything?end=2026-01", "c dr g o1 org p"),
         ("GET Encounter/e/$everything", "c dr e o1 o2 o3 p"),
+        ("GET Patient/$everything", "c dr e g o1 o2 o3 org p q x"),
+        ("POST Patient/$everything?_type=Observation", "o1 o2 o3 x"),
+        (
+            "GET Patient/$everything?start=2026-02-01&end=2026-02-28&_type=Observation,Patient",
+            "o2 p q x",
+        ),
     ] {
         assert_eq!(ids(&site, request).await, expected, "{request}");
     }
@@ -168,4 +174,35 @@ async fn mistakes_are_named() {
         site.ask("GET Patient/p/$everything", &[], "").await.status,
         410
     );
+}
+
+#[tokio::test]
+async fn pages_tile_all_records_while_others_write() {
+    let site = record().await;
+    for count in 1..=12 {
+        let pages = site
+            .pages(&format!("GET Patient/$everything?_count={count}"))
+            .await;
+        assert!(pages.iter().all(|page| (1..=count).contains(&page.len())));
+        let mut all: Vec<String> = pages.concat();
+        // What several patients refer to may come again, on another page.
+        all.sort();
+        let mentioned = ["dr", "org"].map(str::to_owned);
+        all.dedup_by(|a, b| a == b && mentioned.contains(a));
+        assert_eq!(all.join(" "), "c dr e g o1 o2 o3 org p q x", "{count}");
+    }
+    let first = site
+        .ask("GET Patient/$everything?_count=2", &[], "")
+        .await
+        .ok(200);
+    site.put(r#"{"resourceType":"Patient","id":"late"}"#).await;
+    site.ask("DELETE Patient/q", &[], "").await;
+    let links = first.items("link").iter();
+    let next = links
+        .filter(|link| link.str_at(&["relation"]) == Some("next"))
+        .find_map(|link| link.str_at(&["url"]));
+    let rest = next.unwrap().rsplit_once("/fhir/").unwrap().1.to_owned();
+    let rest = site.pages(&format!("GET {rest}")).await.concat();
+    assert!(!rest.contains(&"late".to_owned()), "{rest:?}");
+    assert!(rest.contains(&"o3".to_owned()), "{rest:?}");
 }
