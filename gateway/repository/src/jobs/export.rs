@@ -5,8 +5,9 @@ use super::{File, Files, State, snapshots};
 use crate::{Repository, indexing};
 use fhir_mapping::compartment;
 use fhir_mapping::model::{IssueCode, Json, Limits, Reference, parse};
-use fhir_mapping::search::{SearchValues, extract};
+use fhir_mapping::search::{Handling, Query, SearchValues, Zone, extract};
 use gateway_ground::failure::{Category, Failure};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use store::{ResourceKey, Rid, Seq, StoredVersion, View};
@@ -20,6 +21,13 @@ pub struct ExportOrder {
     pub types: Vec<String>,
     /// Only what was written after this (milliseconds since 1970-01-01T00:00:00Z).
     pub since_ms: Option<i64>,
+    /// `Type?criteria`: of a type that is named here, only what one of its criteria finds. Asks only
+    /// what a resource's own values decide.
+    #[serde(default)]
+    pub filters: Vec<String>,
+    /// Ids of the only patients that are wanted; empty means all of the scope.
+    #[serde(default)]
+    pub patients: Vec<String>,
     /// The state of the site that is exported; set when the job starts.
     pub seq: u64,
     pub rid_max: u64,
@@ -42,6 +50,23 @@ const FILE_RESOURCES_MAX: u64 = 10_000;
 const FILE_BYTES_MAX: usize = 8 << 20;
 /// How the state shows progress: no more often than every so many steps.
 const TOLD_EVERY: u64 = 20;
+
+impl ExportOrder {
+    /// Refuses filters that cannot be carried out.
+    pub fn check(&self, zone: &Zone) -> Result<(), Failure> {
+        self.filters.iter().try_for_each(|text| {
+            let query = filter(text, zone)?;
+            let is_asked = self.types.is_empty()
+                || self.types.iter().any(|name| name == query.resource_type());
+            if is_asked {
+                return Ok(());
+            }
+            let text = "a _typeFilter is for a type that _type leaves out";
+            let code = IssueCode::Value;
+            Err(Failure::new(Category::Incorrect, "E-EXPORT-2", code, text))
+        })
+    }
+}
 
 impl Repository {
     /// Carries a job out, from its start: the walk gives the same files each time.
@@ -83,6 +108,7 @@ struct Walk {
     order: ExportOrder,
     /// Of a Group's members; `None` for every patient.
     patients: Option<HashSet<String>>,
+    filters: Vec<Query>,
     at: u64,
     open: BTreeMap<String, Open>,
     files: Files,
@@ -103,7 +129,16 @@ impl Walk {
             Scope::Group(id) => Some(members(repository, id, Seq(order.seq))?),
             Scope::Site | Scope::Patients => None,
         };
+        let chosen: HashSet<String> = order.patients.iter().cloned().collect();
+        let patients = match patients {
+            _ if chosen.is_empty() => patients,
+            None => Some(chosen),
+            Some(members) => Some(&members & &chosen),
+        };
+        let filters = order.filters.iter();
+        let filters = filters.map(|text| filter(text, repository.zone()));
         Ok(Walk {
+            filters: filters.collect::<Result<_, _>>()?,
             order,
             patients,
             at: 0,
@@ -123,7 +158,11 @@ impl Walk {
             let Some((stored, is_head)) = snapshots::at(&view, rid, Seq(self.order.seq))? else {
                 continue;
             };
-            if self.wants(&stored) && self.is_in_scope(repository, (&view, is_head), &stored)? {
+            if !self.wants(&stored) {
+                continue;
+            }
+            let values = || values(repository, (&view, is_head), &stored);
+            if self.is_in_scope(&stored, &values)? && self.passes(&stored, &values)? {
                 self.add(&stored);
             }
         }
@@ -140,11 +179,25 @@ impl Walk {
                 .is_none_or(|since| stored.time_ms > since)
     }
 
+    /// Is it found by a filter of its type, if there is one?
+    fn passes(
+        &self,
+        stored: &StoredVersion,
+        values: &dyn Fn() -> Result<SearchValues, Failure>,
+    ) -> Result<bool, Failure> {
+        let name = stored.key.resource_type.as_str();
+        let mut filters = self.filters.iter();
+        if filters.all(|filter| filter.resource_type() != name) {
+            return Ok(true);
+        }
+        let values = values()?;
+        Ok(self.filters.iter().any(|filter| filter.matches(&values)))
+    }
+
     fn is_in_scope(
         &self,
-        repository: &Repository,
-        (view, is_head): (&View<'_>, bool),
         stored: &StoredVersion,
+        values: &dyn Fn() -> Result<SearchValues, Failure>,
     ) -> Result<bool, Failure> {
         if self.order.scope == Scope::Site {
             return Ok(true);
@@ -156,14 +209,7 @@ impl Walk {
         let Some(parameters) = compartment::parameters("Patient", name) else {
             return Ok(false);
         };
-        let values = match is_head {
-            true => indexing::values_of(view, stored.rid, repository.zone())?,
-            false => None,
-        };
-        let values = match values {
-            Some(values) => values,
-            None => extract(&tree(stored)?, repository.zone()),
-        };
+        let values = values()?;
         let refers = |values: &SearchValues, parameter: &str| {
             let targets = values.references(parameter);
             let mut targets = targets.iter();
@@ -211,6 +257,40 @@ impl Walk {
             .sort_by(|(a, _), (b, _)| a.resource_type.cmp(&b.resource_type));
         self.files
     }
+}
+
+/// Search values of a version, kept ones of the head.
+fn values(
+    repository: &Repository,
+    (view, is_head): (&View<'_>, bool),
+    stored: &StoredVersion,
+) -> Result<SearchValues, Failure> {
+    let kept = match is_head {
+        true => indexing::values_of(view, stored.rid, repository.zone())?,
+        false => None,
+    };
+    match kept {
+        Some(values) => Ok(values),
+        None => Ok(extract(&tree(stored)?, repository.zone())),
+    }
+}
+
+/// A filter, `Type?criteria` with the criteria still encoded as in a URL.
+fn filter(text: &str, zone: &Zone) -> Result<Query, Failure> {
+    let (name, query) = text.split_once('?').unwrap_or((text, ""));
+    let query = query.split('&').filter(|pair| !pair.is_empty());
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        let text = percent_decode_str(&text).decode_utf8_lossy();
+        text.into_owned()
+    };
+    let pairs = query.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(name), decoded(value))
+    });
+    let pairs: Vec<(String, String)> = pairs.collect();
+    let query = Query::parse(name, &pairs, Handling::Strict, zone);
+    query.map_err(|issues| Failure::of(Category::Incorrect, issues))
 }
 
 fn closed(name: &str, open: Open) -> (File, Vec<u8>) {

@@ -1,14 +1,15 @@
 //! `$export`: bulk data of the site, of all patients, or of a group's members, as NDJSON.
 //! <https://hl7.org/fhir/uv/bulkdata/STU2/export.html>
 
-use super::{Asked, Target, inputs};
+use super::{Asked, Inputs, Target, inputs};
 use crate::exchange::Answer;
 use crate::interactions::{jobs, preconditions};
-use fhir_mapping::model::IssueCode;
+use fhir_mapping::model::{IssueCode, Reference};
 use fhir_mapping::search::encode_pairs;
 use fhir_mapping::validate::is_resource_type;
 use gateway_ground::failure::{Category, Failure};
 use gateway_repository::{ExportOrder, JobOrder, Scope};
+use store::ResourceKey;
 
 const FORMATS: [&str; 4] = [
     "application/fhir+ndjson",
@@ -17,9 +18,12 @@ const FORMATS: [&str; 4] = [
     "ndjson",
 ];
 
+const FILTERS_MAX: usize = 64;
+const PATIENTS_MAX: usize = 1000;
+
 pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
     let inputs = &asked.inputs;
-    inputs.check_known(&["_type", "_since", "_outputFormat"])?;
+    inputs.check_known(&["_type", "_since", "_outputFormat", "_typeFilter", "patient"])?;
     if !preconditions::prefers(&asked.exchange.headers, "respond-async") {
         let text = "an export takes long: ask with Prefer: respond-async";
         let code = IssueCode::Required;
@@ -45,14 +49,69 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
         scope,
         types: types.into_iter().map(str::to_owned).collect(),
         since_ms: inputs.instant("_since")?,
+        filters: filters(inputs)?,
+        patients: patients(&asked)?,
         seq: 0,
         rid_max: 0,
     };
+    order.check(asked.surface.repository.zone())?;
     let (repository, actor) = (&asked.surface.repository, &asked.exchange.actor);
     let id = repository
         .start_job(actor, &request(&asked), JobOrder::Export(order))
         .await?;
     Ok(jobs::accepted(&asked.exchange, &id))
+}
+
+/// `Type?criteria` each; several in one value are parted at commas that a type follows.
+fn filters(inputs: &Inputs) -> Result<Vec<String>, Failure> {
+    let mut filters: Vec<String> = Vec::new();
+    for text in inputs.texts("_typeFilter")? {
+        let name = text.split_once('?').map(|(name, _)| name);
+        match (name.is_some_and(is_resource_type), filters.last_mut()) {
+            (true, _) => filters.push(text.to_owned()),
+            (false, Some(last)) => {
+                last.push(',');
+                last.push_str(text);
+            }
+            (false, None) => return Err(inputs::wrong("_typeFilter", "is Type?criteria")),
+        }
+    }
+    match filters.len() {
+        0..=FILTERS_MAX => Ok(filters),
+        _ => Err(inputs::wrong("_typeFilter", "may be given 64 times")),
+    }
+}
+
+/// Ids of the patients that are asked for; each must be here.
+fn patients(asked: &Asked) -> Result<Vec<String>, Failure> {
+    let references = asked.inputs.references("patient")?;
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    if asked.target == Target::System {
+        let text = "goes with an export of patients or of a group";
+        return Err(inputs::wrong("patient", text));
+    }
+    if references.len() > PATIENTS_MAX {
+        return Err(inputs::wrong("patient", "may be given 1000 times"));
+    }
+    let one = |text: &&str| match Reference::parse(text) {
+        Reference::Literal {
+            base: None,
+            resource_type: "Patient",
+            id,
+            version: None,
+        } => {
+            let key = ResourceKey {
+                resource_type: "Patient".to_owned(),
+                id: id.to_owned(),
+            };
+            asked.surface.repository.read(&key)?;
+            Ok(key.id)
+        }
+        _ => Err(inputs::wrong("patient", "takes references as Patient/7")),
+    };
+    references.iter().map(one).collect()
 }
 
 /// The URL as the client asked it.

@@ -138,6 +138,24 @@ impl Inputs {
         Ok(texts)
     }
 
+    /// References of a parameter that may repeat, given as such or as their text.
+    pub fn references(&self, name: &str) -> Result<Vec<&str>, Failure> {
+        let mut found = Vec::new();
+        for value in self.named(name) {
+            match value {
+                Value::Text(text) => found.extend(text.split(',').filter(|text| !text.is_empty())),
+                Value::Complex(reference) => {
+                    let text = reference.str_at(&["reference"]);
+                    found.push(text.ok_or_else(|| wrong(name, "takes references"))?);
+                }
+                Value::Resource(_) | Value::Parts(_) => {
+                    return Err(wrong(name, "takes references"));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     pub fn number(&self, name: &str) -> Result<Option<usize>, Failure> {
         let text = self.text(name)?;
         let number = text.map(str::parse).transpose();

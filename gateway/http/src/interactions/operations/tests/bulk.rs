@@ -90,6 +90,19 @@ async fn exports_hold_what_their_scope_says() {
             "Group/g Observation/op Observation/oq Patient/p Patient/q",
         ),
         ("GET Group/g/$export", "Group/g Observation/op Patient/p"),
+        (
+            "GET Patient/$export?patient=Patient/q&_type=Patient,Observation",
+            "Observation/oq Patient/q",
+        ),
+        ("GET Group/g/$export?patient=Patient/q", ""),
+        (
+            "GET $export?_type=Patient,Observation&_typeFilter=Observation%3Fsubject%3DPatient/q",
+            "Observation/oq Patient/p Patient/q",
+        ),
+        (
+            "GET $export?_typeFilter=Observation%3F_id%3Dop,oq,Patient%3F_id%3Dp&_type=Patient,Observation",
+            "Observation/op Observation/oq Patient/p",
+        ),
     ] {
         let job = start(&site, request).await;
         let waiting = site.ask(&format!("GET {job}"), &[], "").await;
@@ -176,7 +189,9 @@ async fn mistakes_are_named() {
         ("_type=Nothing", "E-OPERATION-1", "_type"),
         ("_since=yesterday", "E-OPERATION-1", "_since"),
         ("_outputFormat=csv", "E-OPERATION-1", "_outputFormat"),
-        ("_typeFilter=x", "E-OPERATION-3", "_typeFilter"),
+        ("_typeFilter=x", "E-OPERATION-1", "_typeFilter"),
+        ("patient=Patient/p", "E-OPERATION-1", "patient"),
+        ("_elements=id", "E-OPERATION-3", "_elements"),
     ] {
         let reply = site.ask(&format!("GET $export?{query}"), ASYNC, "").await;
         reply.refused(
@@ -194,4 +209,22 @@ async fn mistakes_are_named() {
         404
     );
     assert_eq!(site.ask("GET _jobs/nonsense", &[], "").await.status, 404);
+    for (query, status, number) in [
+        (
+            "$export?_typeFilter=Patient%3Fcolour%3Dred",
+            400,
+            "E-SEARCH",
+        ),
+        (
+            "$export?_type=Group&_typeFilter=Patient%3F_id%3Dp",
+            400,
+            "E-EXPORT-2",
+        ),
+        ("Patient/$export?patient=Patient/none", 404, "E-READ-1"),
+        ("Patient/$export?patient=Group/g", 400, "E-OPERATION-1"),
+    ] {
+        let reply = site.ask(&format!("GET {query}"), ASYNC, "").await;
+        assert_eq!(reply.status, status, "{query} {}", reply.text);
+        assert!(reply.text.contains(number), "{query} {}", reply.text);
+    }
 }
