@@ -257,6 +257,7 @@ fn compartment_of(repository: &Repository, id: &str) -> Result<Vec<StoredVersion
         end: None,
         count: PAGE,
         after: None,
+        rid_max: None,
     };
     let mut found = Vec::new();
     loop {
