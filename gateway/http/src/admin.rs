@@ -1,5 +1,5 @@
-//! `/admin/tokens`, `/admin/backup` and `/admin/keys`: what subcommands ask of a running gateway. JSON,
-//! administrators only.
+//! `/admin/tokens`, `/admin/backup`, `/admin/keys` and `/admin/reindex`: what subcommands ask of a
+//! running gateway. JSON, administrators only.
 
 use super::exchange::Answer;
 use super::request::Front;
@@ -28,6 +28,16 @@ pub struct MadeToken {
     pub token: String,
 }
 
+/// Answer of `/admin/reindex`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct IndexProgress {
+    /// Every search is answered by the index.
+    pub is_whole: bool,
+    /// Resources looked at, of how many; deleted ones included.
+    pub looked_at: u64,
+    pub of: u64,
+}
+
 /// `POST tokens` makes, `GET tokens` lists, `DELETE tokens/{name}` revokes.
 pub fn answer(
     front: &Front,
@@ -50,6 +60,35 @@ pub fn answer(
             ))
         }
     }
+}
+
+/// `GET reindex` tells how far the search index is; `POST reindex` has it made anew.
+pub async fn reindex(front: &Front, method: &Method) -> Result<Answer, Failure> {
+    let repository = &front.surface.repository;
+    let status = match *method {
+        Method::GET => 200,
+        Method::POST => {
+            repository.doubt_index().await?;
+            202
+        }
+        _ => {
+            let text = "the index is looked at (GET) and made anew (POST)";
+            let code = IssueCode::NotSupported;
+            return Err(Failure::new(
+                Category::MethodNotAllowed,
+                "E-ADMIN-6",
+                code,
+                text,
+            ));
+        }
+    };
+    let state = repository.index_state()?;
+    let progress = IndexProgress {
+        is_whole: state.is_whole,
+        looked_at: state.looked_at,
+        of: state.of,
+    };
+    json(status, &progress)
 }
 
 fn create(front: &Front, body: &Bytes) -> Result<Answer, Failure> {

@@ -51,6 +51,7 @@ pub async fn answer<B: RequestBody>(
         Some((first, [])) if first == "backup" || first == "keys" => {
             safekeeping(front, &visit, first == "keys", body).await
         }
+        Some((first, [])) if first == "reindex" => reindex(front, &visit).await,
         Some((first, rest)) if first == "reviews" => review(front, &visit, rest, body).await,
         Some(_) => Err(nothing_here()),
     };
@@ -124,6 +125,12 @@ async fn safekeeping<B: RequestBody>(
         true => admin::rotate_key(front, &visit.head.method),
         false => admin::backup(front, &visit.head.method, &bytes),
     }
+}
+
+async fn reindex(front: &Front, visit: &Visit) -> Result<Answer, Failure> {
+    let caller = front.admit(&visit.head.headers, visit.peer)?;
+    caller.require_admin()?;
+    admin::reindex(front, &visit.head.method).await
 }
 
 async fn review<B: RequestBody>(

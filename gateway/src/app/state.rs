@@ -62,6 +62,7 @@ pub(super) fn gauges(
             parked: wide(backlog.parked),
         })
     };
+    let index = repository.index_state()?;
     Ok(Gauges {
         last_seq: stats.last_seq.0,
         resources: stats.resources,
@@ -70,6 +71,7 @@ pub(super) fn gauges(
         intake_waiting: wide(intake.waiting),
         intake_held: wide(intake.held),
         reviews_open: wide(view.count_rows(Table::Reviews, &[], GAUGE_MAX)?),
+        index_behind: index.of - index.looked_at,
         targets: targets.iter().map(target).collect::<Result<_, _>>()?,
         ..Gauges::default()
     })

@@ -5,6 +5,7 @@ mod conflicts;
 mod export;
 mod import;
 mod keys;
+mod reindex;
 mod remote;
 mod repair;
 mod restore;
@@ -64,6 +65,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Bring back a whole site, a patient or a resource from a backup.
     Restore(restore::RestoreArgs),
+    /// Make the search index anew, or show how far it is.
+    Reindex(reindex::ReindexArgs),
     /// Open all that is stored and check that it agrees.
     Verify(verify::VerifyArgs),
     /// Give up what a damaged write log lost, so that the rest can be opened.
@@ -187,6 +190,7 @@ pub fn run() -> ExitCode {
         Some(Command::Keys(args)) => keys::run(args),
         Some(Command::Backup(args)) => backup::run(args),
         Some(Command::Restore(args)) => restore::run(args),
+        Some(Command::Reindex(args)) => reindex::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Repair(args)) => repair::run(args),
     };
@@ -299,5 +303,7 @@ mod tests {
         check("wayside keys rotate", true);
         check("wayside keys remove 2", true);
         check("wayside keys remove two", false);
+        check("wayside reindex --status --url http://127.0.0.1:1", true);
+        check("wayside reindex Patient", false);
     }
 }

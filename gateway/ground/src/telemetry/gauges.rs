@@ -22,6 +22,8 @@ pub struct Gauges {
     /// 1 when the newest of each failed.
     pub backup_failed: u64,
     pub backup_drill_failed: u64,
+    /// Resources that a reindex has not looked at.
+    pub index_behind: u64,
     pub targets: Vec<TargetGauges>,
 }
 
@@ -50,6 +52,7 @@ pub(super) struct Registered {
     backup_drill_last: Gauge,
     backup_failed: Gauge,
     backup_drill_failed: Gauge,
+    index_behind: Gauge,
     deliveries_waiting: Family<Target, Gauge>,
     deliveries_parked: Family<Target, Gauge>,
 }
@@ -78,6 +81,10 @@ impl Registered {
             ),
             backup_failed: gauge("backup_failed", "1 when the newest backup failed"),
             backup_drill_failed: gauge("backup_drill_failed", "1 when the newest trial failed"),
+            index_behind: gauge(
+                "search_index_behind",
+                "Resources that a reindex has not looked at",
+            ),
             deliveries_waiting: family(registry, "deliveries_waiting", "Changes not yet settled"),
             deliveries_parked: family(registry, "deliveries_parked", "Changes refused for good"),
         }
@@ -95,6 +102,7 @@ impl Registered {
         set(&self.backup_drill_last, sample.backup_drill_last);
         set(&self.backup_failed, sample.backup_failed);
         set(&self.backup_drill_failed, sample.backup_drill_failed);
+        set(&self.index_behind, sample.index_behind);
         for target in &sample.targets {
             let label = Target {
                 target: target.name.clone(),

@@ -6,7 +6,10 @@ use super::search::claims;
 use super::{Surface, answers};
 use crate::exchange::Answer;
 use fhir_mapping::model::{Json, format};
+use fhir_mapping::search::Doubt;
 use fhir_mapping::validate::resource_types;
+use gateway_ground::failure::Failure;
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// Day of the last change to what this statement claims.
@@ -52,20 +55,26 @@ const PATCH_FORMATS: [&str; 4] = [
 /// Where the address of the web socket stands; it depends on the base that the client uses.
 const SOCKET_PLACE: &str = "ws://websocket.invalid";
 
-pub(super) fn answer(surface: &Surface, base_url: &str) -> Answer {
+/// While a reindex is under way, parameters that it must renew are not claimed.
+pub(super) fn answer(surface: &Surface, base_url: &str) -> Result<Answer, Failure> {
     static TEXTS: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
     let [single, multiple] = &TEXTS;
     let (text, conditional_delete) = match surface.conditional_delete_max {
         0 | 1 => (single, "single"),
         _ => (multiple, "multiple"),
     };
-    let text = text.get_or_init(|| format(&statement(conditional_delete)));
+    let text = match surface.repository.index_doubt()? {
+        Some(doubt) => Cow::Owned(format(&statement(conditional_delete, Some(&doubt)))),
+        None => Cow::Borrowed(text.get_or_init(|| format(&statement(conditional_delete, None)))),
+    };
     // `http` becomes `ws`, `https` becomes `wss`.
     let socket = base_url.replacen("http", "ws", 1) + "/websocket";
-    answers::body(text.replacen(SOCKET_PLACE, &socket, 1).into_bytes())
+    Ok(answers::body(
+        text.replacen(SOCKET_PLACE, &socket, 1).into_bytes(),
+    ))
 }
 
-fn statement(conditional_delete: &str) -> Json {
+fn statement(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
     let software = Json::object([
         ("name", "Wayside".into()),
         ("version", env!("CARGO_PKG_VERSION").into()),
@@ -84,11 +93,11 @@ fn statement(conditional_delete: &str) -> Json {
         ("fhirVersion", "4.0.1".into()),
         ("format", Json::array(FORMATS.map(Json::from))),
         ("patchFormat", Json::array(PATCH_FORMATS.map(Json::from))),
-        ("rest", Json::array([rest(conditional_delete)])),
+        ("rest", Json::array([rest(conditional_delete, doubt)])),
     ])
 }
 
-fn rest(conditional_delete: &str) -> Json {
+fn rest(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
     let types = resource_types()
         .iter()
         .filter(|name| !NOT_STORED.contains(name));
@@ -106,7 +115,7 @@ fn rest(conditional_delete: &str) -> Json {
         ("security", Json::object([("description", security.into())])),
         (
             "resource",
-            Json::array(types.map(|name| resource(name, conditional_delete))),
+            Json::array(types.map(|name| resource(name, conditional_delete, doubt))),
         ),
         (
             "interaction",
@@ -118,7 +127,7 @@ fn rest(conditional_delete: &str) -> Json {
     ])
 }
 
-fn resource(name: &str, conditional_delete: &str) -> Json {
+fn resource(name: &str, conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
     let mut row = vec![
         ("type", Json::from(name)),
         ("interaction", codes(INTERACTIONS)),
@@ -130,7 +139,7 @@ fn resource(name: &str, conditional_delete: &str) -> Json {
         ("conditionalUpdate", true.into()),
         ("conditionalDelete", conditional_delete.into()),
     ];
-    row.extend(claims::of_type(name));
+    row.extend(claims::of_type(name, doubt));
     let operations = operations(|row| row.is_of_type(name));
     if operations != Json::array([]) {
         row.push(("operation", operations));

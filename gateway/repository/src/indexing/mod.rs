@@ -1,5 +1,7 @@
 //! Carries search values and terms from the mapping to a write set.
 
+#[cfg(test)]
+mod older;
 pub(super) mod reindex;
 pub(super) mod standing;
 

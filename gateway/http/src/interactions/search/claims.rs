@@ -3,7 +3,7 @@
 
 use fhir_mapping::compartment;
 use fhir_mapping::model::Json;
-use fhir_mapping::search::{Definition, definitions};
+use fhir_mapping::search::{Definition, Doubt, definitions};
 use fhir_mapping::validate::resource_types;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -58,9 +58,15 @@ const EVERYWHERE: [(&str, &str, &str); 6] = [
 
 const CHAINS: &str = "may be chained, as in {}.parameter or {}:Type.parameter";
 
-/// `searchInclude`, `searchRevInclude` and `searchParam` of a type, those that are not empty.
-pub(in crate::interactions) fn of_type(name: &str) -> Vec<(&'static str, Json)> {
-    let known = definitions(name);
+/// `searchInclude`, `searchRevInclude` and `searchParam` of a type, those that are not empty. What
+/// is in doubt is not claimed: it is found, but not yet by the index.
+pub(in crate::interactions) fn of_type(
+    name: &str,
+    doubt: Option<&Doubt>,
+) -> Vec<(&'static str, Json)> {
+    let is_ready = |source: &str, name: &str| doubt.is_none_or(|d| !d.holds(source, name));
+    let mut known = definitions(name);
+    known.retain(|known| is_ready(name, known.name));
     let references = known.iter().filter(|known| known.kind == "reference");
     let mut includes: Vec<Json> = references
         .map(|known| format!("{name}:{}", known.name).into())
@@ -68,7 +74,11 @@ pub(in crate::interactions) fn of_type(name: &str) -> Vec<(&'static str, Json)> 
     if !includes.is_empty() {
         includes.insert(0, format!("{name}:*").into());
     }
-    let reverse = reverse(name).iter().map(|text| text.as_str().into());
+    let reverse = reverse(name).iter().filter(|text| {
+        let named = text.split_once(':');
+        named.is_some_and(|(source, parameter)| is_ready(source, parameter))
+    });
+    let reverse = reverse.map(|text| text.as_str().into());
     let rows = [
         ("searchInclude", includes),
         ("searchRevInclude", reverse.collect()),
@@ -197,7 +207,7 @@ mod tests {
                 ("searchInclude", "_include"),
                 ("searchRevInclude", "_revinclude"),
             ] {
-                let rows = of_type(name);
+                let rows = of_type(name, None);
                 let found = rows.iter().find(|(key, _)| *key == claim);
                 for value in found
                     .iter()

@@ -8,6 +8,7 @@ mod far;
 mod histories;
 mod paging;
 mod patching;
+mod reindexing;
 mod resources;
 mod searching;
 mod strictness;
