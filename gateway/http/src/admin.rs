@@ -76,7 +76,7 @@ pub async fn reindex(front: &Front, method: &Method) -> Result<Answer, Failure> 
             let code = IssueCode::NotSupported;
             return Err(Failure::new(
                 Category::MethodNotAllowed,
-                "E-ADMIN-6",
+                "E-ADMIN-16",
                 code,
                 text,
             ));

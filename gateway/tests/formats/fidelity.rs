@@ -29,7 +29,7 @@ fn apart(resource: &Json) -> Option<Apart> {
 fn examples() -> Option<BTreeMap<(String, String), Vec<Json>>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/r4-examples");
     let Ok(files) = std::fs::read_dir(folder) else {
-        println!("skipped: no {folder}");
+        eprintln!("skipped: no {folder}");
         return None;
     };
     let mut examples: BTreeMap<_, Vec<Json>> = BTreeMap::new();
