@@ -123,20 +123,6 @@ impl<'a> Node<'a> {
         text
     }
 
-    /// The elements inside, in document order.
-    pub(crate) fn children(&self) -> Vec<Node<'a>> {
-        let mut found = Vec::new();
-        super::navigate::children(self, &mut found);
-        found.into_iter().filter_map(Item::into_node).collect()
-    }
-
-    /// The elements inside that hold others: all but primitives without extensions.
-    pub(crate) fn parts(&self) -> Vec<Node<'a>> {
-        let mut found = Vec::new();
-        super::navigate::parts(self, &mut found);
-        found.into_iter().filter_map(Item::into_node).collect()
-    }
-
     /// The elements that are given, as slots of the type, with what they hold; `None` outside the
     /// definitions, and where an element is given without a value.
     pub(crate) fn given(&self) -> Option<Slots> {
@@ -153,13 +139,6 @@ impl<'a> Node<'a> {
             }
         }
         Some(slots)
-    }
-
-    /// The elements of one name inside.
-    pub(crate) fn members(&self, name: &str) -> Vec<Node<'a>> {
-        let mut found = Vec::new();
-        super::navigate::member(self, name, &mut found);
-        found.into_iter().filter_map(Item::into_node).collect()
     }
 
     /// The name of the element in its parent; `None` for a resource by itself.
@@ -312,7 +291,7 @@ impl<'a> Item<'a> {
         Item::Value(Value::Integer(value))
     }
 
-    fn into_node(self) -> Option<Node<'a>> {
+    pub(super) fn into_node(self) -> Option<Node<'a>> {
         match self {
             Item::Node(node) => Some(node),
             Item::Value(_) => None,

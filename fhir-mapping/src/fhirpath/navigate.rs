@@ -5,6 +5,29 @@ use crate::model::{Json, Object};
 use crate::structure::primitive::Primitive;
 use crate::structure::table::{Element, Kind, Type, table};
 
+impl<'a> Node<'a> {
+    /// The elements inside, in document order.
+    pub(crate) fn children(&self) -> Vec<Node<'a>> {
+        let mut found = Vec::new();
+        children(self, &mut found);
+        found.into_iter().filter_map(Item::into_node).collect()
+    }
+
+    /// The elements inside that hold others: all but primitives without extensions.
+    pub(crate) fn parts(&self) -> Vec<Node<'a>> {
+        let mut found = Vec::new();
+        parts(self, &mut found);
+        found.into_iter().filter_map(Item::into_node).collect()
+    }
+
+    /// The elements of one name inside.
+    pub(crate) fn members(&self, name: &str) -> Vec<Node<'a>> {
+        let mut found = Vec::new();
+        member(self, name, &mut found);
+        found.into_iter().filter_map(Item::into_node).collect()
+    }
+}
+
 /// Adds the elements called `name` inside `node`; choices go by their plain name.
 pub(super) fn member<'a>(node: &Node<'a>, name: &str, found: &mut Vec<Item<'a>>) {
     let (of, object) = match inside(node) {

@@ -31,8 +31,8 @@ pub(super) fn read(parameters: &Json) -> Result<Vec<ElementOperation>, Issue> {
         let text = "a FHIRPath Patch is a Parameters resource whose parameters are all `operation`";
         return Err(Issue::error("E-PATCH-9", IssueCode::Structure, "", text));
     }
-    if items.is_empty() || items.len() > OPERATIONS_MAX {
-        let text = format!("a FHIRPath Patch has 1 to {OPERATIONS_MAX} operations");
+    if items.len() > OPERATIONS_MAX {
+        let text = format!("a FHIRPath Patch has at most {OPERATIONS_MAX} operations");
         return Err(Issue::error("E-PATCH-10", IssueCode::Structure, "", text));
     }
     let items = items.iter().enumerate();

@@ -15,6 +15,8 @@ mod place;
 mod pointer;
 
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
 use self::budget::Budget;
