@@ -9,6 +9,7 @@ use crate::fill::fill_members;
 use crate::found::find;
 use crate::hook::Hook;
 use crate::needs;
+pub use crate::wire::Access;
 use crate::wire::{Reply, Sent, Server};
 use crate::world::{Exchange, World};
 use serde_json::{Map, Value};
@@ -60,8 +61,8 @@ pub struct Runner {
 
 impl Runner {
     /// Asks the server who it is and what it claims.
-    pub async fn new(base: &str, token: Option<&str>) -> Result<Runner, String> {
-        let server = Server::new(base, token);
+    pub async fn new(base: &str, access: &Access) -> Result<Runner, String> {
+        let server = Server::new(base, access)?;
         let reply = server.get("metadata").await?;
         let statement = reply.json();
         let is_statement = statement.get("resourceType") == Some(&"CapabilityStatement".into());

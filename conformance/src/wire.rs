@@ -1,5 +1,8 @@
-//! A plain HTTP client, as a stranger may use: http and https, a bearer token, patience with 429.
+//! A plain HTTP client, as a stranger may use: http and https with the public authorities or one of
+//! its own, a bearer token or a name and password, patience with 429 and none with silence.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full, Limited};
@@ -7,15 +10,44 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// How a server is reached, beyond its base.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub token: Option<String>,
+    /// `name:password`, sent as Basic credentials when there is no token.
+    pub user: Option<String>,
+    /// PEM file of the authorities to trust in place of the public ones.
+    pub authorities: Option<PathBuf>,
+    /// Longest wait for one answer.
+    pub timeout: Duration,
+}
+
+impl Default for Access {
+    fn default() -> Access {
+        Access {
+            token: None,
+            user: None,
+            authorities: None,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     /// `http://host:port/fhir`, without slash at its end.
     pub(crate) base: String,
-    token: Option<String>,
+    /// The header `Authorization`.
+    credentials: Option<String>,
+    timeout: Duration,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
@@ -36,22 +68,26 @@ pub(crate) struct Reply {
 }
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often an answer of 429 is waited out, a second each.
 const PATIENCE: usize = 30;
 
 impl Server {
-    pub(crate) fn new(base: &str, token: Option<&str>) -> Server {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Server {
+    pub(crate) fn new(base: &str, access: &Access) -> Result<Server, String> {
+        let builder = hyper_rustls::HttpsConnectorBuilder::new();
+        let connector = match &access.authorities {
+            None => builder.with_webpki_roots(),
+            Some(path) => builder.with_tls_config(trusting(path)?),
+        };
+        let bearer = access.token.iter().map(|token| format!("Bearer {token}"));
+        let basic = access.user.iter();
+        let basic = basic.map(|user| format!("Basic {}", STANDARD.encode(user)));
+        let connector = connector.https_or_http().enable_http1().build();
+        Ok(Server {
             base: base.trim_end_matches('/').to_owned(),
-            token: token.map(str::to_owned),
+            credentials: bearer.chain(basic).next(),
+            timeout: access.timeout,
             client: Client::builder(TokioExecutor::new()).build(connector),
-        }
+        })
     }
 
     pub(crate) async fn get(&self, target: &str) -> Result<Reply, String> {
@@ -66,8 +102,9 @@ impl Server {
 
     pub(crate) async fn send(&self, sent: &Sent) -> Result<Reply, String> {
         for _ in 0..PATIENCE {
-            let once = tokio::time::timeout(ANSWER_TIMEOUT, self.once(sent)).await;
-            let reply = once.map_err(|_elapsed| "no answer within 60 s".to_owned())??;
+            let once = tokio::time::timeout(self.timeout, self.once(sent)).await;
+            let seconds = self.timeout.as_secs();
+            let reply = once.map_err(|_elapsed| format!("no answer within {seconds} s"))??;
             if reply.status != 429 {
                 return Ok(reply);
             }
@@ -79,8 +116,8 @@ impl Server {
     async fn once(&self, sent: &Sent) -> Result<Reply, String> {
         let url = encoded(&join(&self.base, &sent.target));
         let mut request = Request::builder().method(sent.method.as_str()).uri(url);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        if let Some(credentials) = &self.credentials {
+            request = request.header("authorization", credentials);
         }
         for (name, value) in &sent.headers {
             request = request.header(name, value);
@@ -97,6 +134,22 @@ impl Server {
             body,
         })
     }
+}
+
+/// TLS that trusts the certificates of this file alone.
+fn trusting(path: &Path) -> Result<ClientConfig, String> {
+    let unusable = |reason: &dyn std::fmt::Display| format!("{}: {reason}", path.display());
+    let found = CertificateDer::pem_file_iter(path).map_err(|e| unusable(&e))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in found {
+        let certificate = certificate.map_err(|e| unusable(&e))?;
+        roots.add(certificate).map_err(|e| unusable(&e))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"holds no certificate in PEM"));
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    Ok(config.with_no_client_auth())
 }
 
 /// `Patient/1` below the base; an empty target, or one that is only a query, is the base itself; a

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // a test's answers
 
 use conformance::claims::Claims;
-use conformance::runner::{Outcome, Runner, Verdict};
+use conformance::runner::{Access, Outcome, Runner, Verdict};
 use conformance::{case, generated};
 use examples::wayside::{Wayside, binary};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,7 +109,9 @@ fn run(mut themes: Vec<case::Theme>) -> (Vec<Verdict>, Claims) {
     let more = ["--config", config.to_str().unwrap()];
     let site = Wayside::start(&binary().unwrap(), &data, &more, Stdio::null()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = runtime.block_on(Runner::new(&site.base, None)).unwrap();
+    let mut runner = runtime
+        .block_on(Runner::new(&site.base, &Access::default()))
+        .unwrap();
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     runtime.block_on(runner.listen(loopback)).unwrap();
     themes.extend(generated::themes(&runner.claims));

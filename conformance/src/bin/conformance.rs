@@ -6,13 +6,13 @@ use clap::Parser;
 use conformance::case::{self, Theme};
 use conformance::generated;
 use conformance::report::{Report, page};
-use conformance::runner::{Outcome, Runner, Verdict};
+use conformance::runner::{Access, Outcome, Runner, Verdict};
 use conformance::select;
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
 
@@ -36,6 +36,15 @@ struct Arguments {
     /// Bearer token to send with each request
     #[arg(long, env = "CONFORMANCE_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Name and password to send with each request, when there is no token: NAME:PASSWORD
+    #[arg(long, env = "CONFORMANCE_USER", hide_env_values = true)]
+    user: Option<String>,
+    /// PEM file of the authorities to trust, in place of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Seconds to wait for one answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
     /// Run only cases whose name or capability contains this text (case ignored; * is anything)
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
@@ -118,7 +127,13 @@ fn test(arguments: &Arguments) -> Result<(String, bool), String> {
     let clock = Instant::now();
     let base = arguments.base.as_deref().unwrap_or_default();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
-    let mut runner = runtime.block_on(Runner::new(base, arguments.token.as_deref()))?;
+    let access = Access {
+        token: arguments.token.clone(),
+        user: arguments.user.clone(),
+        authorities: arguments.ca.clone(),
+        timeout: Duration::from_secs(arguments.timeout),
+    };
+    let mut runner = runtime.block_on(Runner::new(base, &access))?;
     runner.keeps_data = arguments.keep;
     let is_here = ["//127.0.0.1", "//localhost"]
         .iter()
