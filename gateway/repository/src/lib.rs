@@ -36,7 +36,7 @@ pub use jobs::{
 pub use log::{LogPage, LogRequest, Period};
 pub use merge::{MergeOrder, Merged};
 pub use purge::{PurgeCertificate, PurgeOrder, PurgeReport};
-pub use read::{HistoryPage, VersionInfo};
+pub use read::{HistoryPage, VersionInfo, own_id};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
 pub use rows::standing::{Notice, Standing};
 pub use search::{Cursor, SearchPage, SearchRequest};

@@ -4,12 +4,13 @@ use super::Repository;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
 use store::{Head, ResourceKey, StoredVersion, VersionId, View};
+use uuid::{Builder, Uuid, Version};
 
 /// What history and bundles say of a version besides its body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VersionInfo {
     pub stored: StoredVersion,
-    /// POST for the first version, PUT for later ones, DELETE for deletions.
+    /// POST for a first version under an id of ours, DELETE for deletions, PUT for all others.
     pub method: &'static str,
 }
 
@@ -86,12 +87,25 @@ impl Repository {
     }
 }
 
+/// How this version came to be. A first version under an id of ours was posted; under any other id
+/// it was put there, and whoever replays the history must put it there too.
 pub(super) fn method(stored: &StoredVersion) -> &'static str {
     match stored.version {
         _ if stored.deleted => "DELETE",
-        VersionId(1) => "POST",
+        VersionId(1) if is_own_id(&stored.key.id) => "POST",
         _ => "PUT",
     }
+}
+
+/// An id for a resource that is posted without one: a random UUID of version 8 (RFC 9562 5.8), a
+/// version that clients' libraries do not give, so that ids of ours are told from theirs.
+pub fn own_id() -> String {
+    let random = Builder::from_bytes(*Uuid::new_v4().as_bytes());
+    random.with_version(Version::Custom).into_uuid().to_string()
+}
+
+fn is_own_id(id: &str) -> bool {
+    Uuid::try_parse(id).is_ok_and(|id| id.get_version() == Some(Version::Custom))
 }
 
 /// 404 when the key was never written, 410 when its resource is deleted.

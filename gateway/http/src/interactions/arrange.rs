@@ -8,10 +8,9 @@ use super::{Surface, content, create, door, patch, preconditions, update};
 use crate::route::Interaction;
 use fhir_mapping::model::{Issue, IssueCode, Json};
 use gateway_ground::failure::{Category, Failure};
-use gateway_repository::{Which, Write};
+use gateway_repository::{Which, Write, own_id};
 use std::collections::HashMap;
 use store::{ResourceKey, VersionId};
-use uuid::Uuid;
 
 /// A transaction ready to be written.
 pub(super) struct Arranged {
@@ -73,7 +72,7 @@ fn draft(entry: Entry, surface: &Surface) -> Result<Drafted, Failure> {
     let if_match = || preconditions::if_match(&entry.headers);
     let write = match &entry.interaction {
         Interaction::Create { resource_type } => Write::Create {
-            id: Uuid::new_v4().to_string(),
+            id: own_id(),
             if_none_exist: create::condition((&entry.headers, &entry.query), resource_type, zone)?,
             resource: checked(surface, entry.resource, resource_type)?,
         },

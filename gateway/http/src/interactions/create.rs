@@ -6,9 +6,8 @@ use super::{Surface, answers, content, preconditions};
 use crate::exchange::{Answer, Exchange};
 use fhir_mapping::search::{Query, Zone};
 use gateway_ground::failure::Failure;
-use gateway_repository::{Transaction, Write, Written, WrittenKind};
+use gateway_repository::{Transaction, Write, Written, WrittenKind, own_id};
 use http::HeaderMap;
-use uuid::Uuid;
 
 pub(super) async fn answer(
     surface: &Surface,
@@ -19,7 +18,7 @@ pub(super) async fn answer(
     let zone = surface.repository.zone();
     let if_none_exist = condition((&exchange.headers, &exchange.query), resource_type, zone)?;
     let create = Write::Create {
-        id: Uuid::new_v4().to_string(),
+        id: own_id(),
         resource,
         if_none_exist,
     };

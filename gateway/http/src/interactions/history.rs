@@ -89,8 +89,8 @@ fn members(version: &VersionInfo) -> [(&'static str, Json); 2] {
         _ => format!("{}/{}", key.resource_type, key.id),
     };
     let status = match method {
-        "POST" => "201",
         "DELETE" => "204",
+        _ if stored.version.0 == 1 => "201",
         _ => "200",
     };
     let request = Json::object([("method", method.into()), ("url", url.into())]);

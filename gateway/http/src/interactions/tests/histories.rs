@@ -60,10 +60,10 @@ async fn the_whole_site_the_type_and_the_instance_tell_one_story() {
     let all = [
         "Basic/b/2 DELETE 204",
         "Patient/a/3 DELETE 204",
-        "Patient/c/1 POST 201",
+        "Patient/c/1 PUT 201",
         "Patient/a/2 PUT 200",
-        "Basic/b/1 POST 201",
-        "Patient/a/1 POST 201",
+        "Basic/b/1 PUT 201",
+        "Patient/a/1 PUT 201",
     ];
     assert_eq!(lines(&site, "GET _history").await, all);
     assert_eq!(lines(&site, "GET _history?_count=2").await, all);
@@ -83,6 +83,38 @@ async fn the_whole_site_the_type_and_the_instance_tell_one_story() {
     }
 }
 
+/// Replayed elsewhere, what was put under its id is put there again.
+#[tokio::test]
+async fn history_says_who_gave_the_id() {
+    let site = Site::new();
+    let posted = site.ask("POST Patient", &[], &patient("1")).await.ok(201);
+    let id = posted.str_at(&["id"]).unwrap().to_owned();
+    let in_bundle = [entry("POST", "Patient", "", &patient("2"))];
+    site.bundle("transaction", &in_bundle).await.ok(200);
+    let theirs = "7d444840-9dc0-41d1-b245-5ffdce74fad2";
+    let put = format!(r#"{{"resourceType":"Patient","id":"{theirs}"}}"#);
+    site.ask(&format!("PUT Patient/{theirs}"), &[], &put)
+        .await
+        .ok(201);
+    let tree = site.ask("GET Patient/_history", &[], "").await.ok(200);
+    let requests: Vec<_> = tree
+        .items("entry")
+        .iter()
+        .map(|entry| {
+            let text = |name| entry.str_at(&["request", name]).unwrap();
+            let status = entry.str_at(&["response", "status"]).unwrap();
+            format!("{} {} {status}", text("method"), text("url"))
+        })
+        .collect();
+    let put = format!("PUT Patient/{theirs} 201");
+    assert_eq!(
+        requests,
+        [put.as_str(), "POST Patient 201", "POST Patient 201"]
+    );
+    let own = lines(&site, &format!("GET Patient/{id}/_history")).await;
+    assert_eq!(own, [format!("Patient/{id}/1 POST 201")]);
+}
+
 #[tokio::test]
 async fn times_restrict_what_is_told() {
     let site = Site::new();
@@ -100,7 +132,7 @@ async fn times_restrict_what_is_told() {
         &[
             "Basic/b/2 DELETE 204",
             "Patient/a/3 DELETE 204",
-            "Patient/c/1 POST 201",
+            "Patient/c/1 PUT 201",
         ],
     )
     .await;
@@ -109,13 +141,13 @@ async fn times_restrict_what_is_told() {
         &[
             "Basic/b/2 DELETE 204",
             "Patient/a/3 DELETE 204",
-            "Patient/c/1 POST 201",
+            "Patient/c/1 PUT 201",
         ],
     )
     .await;
     check(
         &format!("Patient/_history?{since}"),
-        &["Patient/a/3 DELETE 204", "Patient/c/1 POST 201"],
+        &["Patient/a/3 DELETE 204", "Patient/c/1 PUT 201"],
     )
     .await;
     check(
@@ -132,9 +164,9 @@ async fn times_restrict_what_is_told() {
     check(
         &format!("_history?{at}"),
         &[
-            "Patient/c/1 POST 201",
+            "Patient/c/1 PUT 201",
             "Patient/a/2 PUT 200",
-            "Basic/b/1 POST 201",
+            "Basic/b/1 PUT 201",
         ],
     )
     .await;
@@ -145,7 +177,7 @@ async fn times_restrict_what_is_told() {
     .await;
     check(
         "Patient/a/_history?_at=2026-11-24T19:06:19Z",
-        &["Patient/a/1 POST 201"],
+        &["Patient/a/1 PUT 201"],
     )
     .await;
     check("_history?_at=2026-11-23", &[]).await;
@@ -154,7 +186,7 @@ async fn times_restrict_what_is_told() {
         &[
             "Patient/a/3 DELETE 204",
             "Patient/a/2 PUT 200",
-            "Patient/a/1 POST 201",
+            "Patient/a/1 PUT 201",
         ],
     )
     .await;
@@ -235,7 +267,7 @@ async fn a_rare_type_is_found_far_back() {
     site.bundle("transaction", &many).await.ok(200);
     assert_eq!(
         lines(&site, "GET Basic/_history").await,
-        ["Basic/b/1 POST 201"]
+        ["Basic/b/1 PUT 201"]
     );
     assert_eq!(lines(&site, "GET _history?_count=500").await.len(), 1201);
     assert_eq!(

@@ -77,7 +77,7 @@ async fn the_life_of_one_resource() {
     site.ask("PUT Patient/a", &[], other).await.ok(201);
     assert_eq!(
         history(&site, "GET Patient/a/_history").await,
-        "4 PUT 200; 3 DELETE 204; 2 PUT 200; 1 POST 201"
+        "4 PUT 200; 3 DELETE 204; 2 PUT 200; 1 PUT 201"
     );
     assert_eq!(site.page("GET Patient").await.0, ["a"]);
 }
