@@ -1,9 +1,10 @@
-"""A clinic's script on fhirpy: create, read, search, page, update, delete. Argument: the FHIR base."""
+"""A clinic's script on fhirpy: create, read, search, page, update, conflict,
+patch, delete. Argument: the FHIR base."""
 
 import sys
 
 from fhirpy import SyncFHIRClient
-from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
+from fhirpy.base.exceptions import MultipleResourcesFound, OperationOutcome, ResourceNotFound
 
 
 def main(base: str) -> None:
@@ -42,6 +43,15 @@ def main(base: str) -> None:
     patient["active"] = True
     patient.save()
     assert patient["meta"]["versionId"] == "2", "an update is the next version"
+
+    stale = SyncFHIRClient(base, extra_headers={"If-Match": 'W/"1"'})
+    try:
+        stale.resource("Patient", id=patient.id, active=False).save()
+        raise AssertionError("a stale update is a conflict")
+    except MultipleResourcesFound as refusal:  # its name for 412
+        assert "OperationOutcome" in str(refusal), refusal
+    now = client.reference("Patient", patient.id).to_resource()
+    assert now["active"] is True, "the stale update changed nothing"
 
     client.patch("Patient", patient.id, gender="female", birthDate=None)
     patched = client.reference("Patient", patient.id).to_resource()
