@@ -66,7 +66,7 @@ fn silence_ends_with_the_timeout() {
 /// It claims everything and answers every request with the same: the cases fail, the run ends.
 #[test]
 fn a_server_that_claims_and_does_nothing_fails() {
-    let statement = b"HTTP/1.1 200 OK\r\ncontent-type: application/fhir+json\r\nconnection: close\r\ncontent-length: 202\r\n\r\n{\"resourceType\":\"CapabilityStatement\",\"fhirVersion\":\"4.0.1\",\"rest\":[{\"mode\":\"server\",\"resource\":[{\"type\":\"Basic\",\"interaction\":[{\"code\":\"create\"},{\"code\":\"read\"},{\"code\":\"vread\"},{\"code\":\"update\"}]}]}]}";
+    let statement = b"HTTP/1.1 200 OK\r\ncontent-type: application/fhir+json\r\nconnection: close\r\ncontent-length: 204\r\n\r\n{\"resourceType\":\"CapabilityStatement\",\"fhirVersion\":\"4.0.1\",\"rest\":[{\"mode\":\"server\",\"resource\":[{\"type\":\"Patient\",\"interaction\":[{\"code\":\"create\"},{\"code\":\"read\"},{\"code\":\"vread\"},{\"code\":\"update\"}]}]}]}";
     let only = ["--only", "interactions/vread", "--timeout", "5"];
     check(Some(statement), &only, (1, "failed"));
 }
