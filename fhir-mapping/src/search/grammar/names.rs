@@ -43,6 +43,47 @@ const VALUE_BYTES_MAX: usize = 128 * 1024;
 /// A chain over more types than this must name one.
 const BRANCHES_MAX: usize = 24;
 
+/// A list that nobody keeps (R4 <https://hl7.org/fhir/R4/lifecycle.html>, "Current Resource Lists").
+struct Functional {
+    name: &'static str,
+    resource_type: &'static str,
+    criteria: &'static [(&'static str, &'static str)],
+}
+
+const UNFOUNDED: (&str, &str) = ("verification-status:not", "refuted,entered-in-error");
+
+const FUNCTIONAL: [Functional; 5] = [
+    Functional {
+        name: "$current-problems",
+        resource_type: "Condition",
+        criteria: &[("clinical-status", "active,recurrence,relapse"), UNFOUNDED],
+    },
+    Functional {
+        name: "$current-allergies",
+        resource_type: "AllergyIntolerance",
+        criteria: &[("clinical-status", "active"), UNFOUNDED],
+    },
+    Functional {
+        name: "$current-drug-allergies",
+        resource_type: "AllergyIntolerance",
+        criteria: &[
+            ("clinical-status", "active"),
+            UNFOUNDED,
+            ("category", "medication"),
+        ],
+    },
+    Functional {
+        name: "$current-medications",
+        resource_type: "MedicationStatement",
+        criteria: &[("status", "active")],
+    },
+    Functional {
+        name: "$current-medications",
+        resource_type: "MedicationRequest",
+        criteria: &[("status", "active")],
+    },
+];
+
 impl<'a> Reader<'a> {
     pub(in crate::search) fn new(asking: &'a Asking<'a>) -> Reader<'a> {
         Reader {
@@ -214,10 +255,7 @@ impl<'a> Reader<'a> {
     /// `_list=id`: members of a List.
     fn list(&self, at: Place, value: &str) -> Result<Condition, Issue> {
         if value.starts_with('$') {
-            return Err(unreadable(
-                "_list",
-                "functional lists are not supported: name a List's id",
-            ));
+            return self.functional(at, value);
         }
         let ids: Vec<String> = split(value, ',')
             .into_iter()
@@ -227,6 +265,21 @@ impl<'a> Reader<'a> {
         self.has(at, "List:item:_id", &|reader, place, rest| {
             reader.at(place, rest, &ids)
         })
+    }
+
+    /// `_list=$current-problems`: what the resources say of themselves.
+    fn functional(&self, at: Place, value: &str) -> Result<Condition, Issue> {
+        let is_asked =
+            |list: &&Functional| list.name == value && list.resource_type == at.resource_type;
+        let Some(list) = FUNCTIONAL.iter().find(is_asked) else {
+            let why = "functional lists of this type: there is none of that name";
+            return Err(unreadable("_list", why));
+        };
+        let mut parts = Vec::new();
+        for (name, value) in list.criteria {
+            parts.extend(self.at(at, name, value)?);
+        }
+        Ok(Condition::All(parts))
     }
 
     fn words(&self, code: &str, value: &str) -> Result<Condition, Issue> {

@@ -43,7 +43,11 @@ const EVERYWHERE: [(&str, &str, &str); 6] = [
         "special",
         "_has:Type:reference:parameter, nested too",
     ),
-    ("_list", "string", "members of a List, by its id"),
+    (
+        "_list",
+        "string",
+        "members of a List, by its id; or $current-problems, $current-allergies, $current-drug-allergies, $current-medications",
+    ),
     (
         "_text",
         "string",

@@ -71,3 +71,32 @@ fn busy() -> Failure {
     let text = "too many long searches at once; wait as Retry-After says, or narrow the search";
     Failure::new(Category::Throttled, "E-SCAN-2", IssueCode::Throttled, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn too_many_long_searches_are_told_to_come_again() {
+        let lanes = Lanes::default();
+        let all = u32::try_from(LONG_MAX).unwrap();
+        let held = lanes.long.clone().acquire_many_owned(all).await.unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..WAITING_MAX {
+            let lanes = lanes.clone();
+            waiting.spawn(async move { lanes.long(|| Ok(1)).await });
+        }
+        while lanes.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = lanes.long(|| Ok(2)).await.unwrap_err();
+        assert_eq!(refused.category.status(), 429);
+        // Short ones have their own lane.
+        assert_eq!(lanes.brief(|| Ok(3)).await.unwrap(), 3);
+        drop(held);
+        for done in waiting.join_all().await {
+            assert_eq!(done.unwrap(), 1);
+        }
+        assert_eq!(lanes.long(|| Ok(4)).await.unwrap(), 4);
+    }
+}
