@@ -26,6 +26,7 @@ mod snapshot;
 mod vocabulary;
 mod writer;
 
+pub use env::Moment;
 pub use error::{CommitError, StoreError};
 pub use image::{Assembly, Image, RawRow, Reach, Secrets};
 pub use inspect::{Finding, Stats, VerifyReport};

@@ -2,7 +2,7 @@
 
 use crate::catalog::{self, Tree};
 use crate::codec::{self, HeadRow};
-use crate::env::{Engine, Reading};
+use crate::env::{Engine, Moment, Reading};
 use crate::overlay::{Layer, Layers, Range};
 use crate::seal::Place;
 use crate::{
@@ -27,6 +27,11 @@ impl Snapshot {
 
     pub fn view(&self) -> View<'_> {
         self.reading.view(&self.reading.layers)
+    }
+
+    /// The state that this shows, for [`crate::Store::is_unchanged`].
+    pub fn moment(&self) -> Moment {
+        Moment(self.reading.layers.last)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The door to the one writer thread, which wakes for a submitted plan, for folding and for closing.
 //! Plans wait in a bounded queue; `group` takes all that wait, syncs the log once, then answers them.
 
-use crate::env::{Engine, Log};
+use crate::env::{Changed, Engine, Log, Moment};
 use crate::group::{Job, Outcome, Planned, Writer};
 use crate::keyring;
-use crate::{CommitError, Committed, Seq, Snapshot, StoreError, View, WriteSet};
+use crate::{CommitError, Committed, Rid, Seq, Snapshot, StoreError, View, WriteSet};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -186,6 +186,7 @@ impl Shared {
 struct Running {
     shared: Arc<Shared>,
     engine: Mutex<Option<Arc<Engine>>>,
+    changed: Arc<Changed>,
     thread: Mutex<Option<JoinHandle<()>>>,
     thread_id: thread::ThreadId,
 }
@@ -271,11 +272,13 @@ impl Store {
             })
             .map_err(|e| StoreError::file("starting the writer thread", &e))?;
         let thread_id = thread.thread().id();
+        let changed = Arc::clone(&engine.changed);
         let (engine, thread) = (Mutex::new(Some(engine)), Mutex::new(Some(thread)));
         Ok(Store {
             running: Arc::new(Running {
                 shared,
                 engine,
+                changed,
                 thread,
                 thread_id,
             }),
@@ -285,6 +288,12 @@ impl Store {
     /// A consistent read view; hold it for one request, never across requests.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         Snapshot::begin(&self.running.engine()?)
+    }
+
+    /// True while nothing was written to the head of a resource since a snapshot's moment. False
+    /// may come too early, for resources share places.
+    pub fn is_unchanged(&self, rid: Rid, since: Moment) -> bool {
+        self.running.changed.is_unchanged(rid, since)
     }
 
     /// Queues a plan. `done` runs on the writer thread once the outcome is durable (or refused).

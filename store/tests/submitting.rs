@@ -243,3 +243,28 @@ fn snapshots_keep_their_moment_and_postings_jump() {
     assert_eq!((head.deleted, head.version), (true, VersionId(2)));
     assert_eq!(later.view().values(head.rid).unwrap(), None);
 }
+
+/// Whoever keeps something of a resource must learn of every write to it.
+#[test]
+fn a_write_to_a_head_ends_what_was_kept_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = support::open(folder.path());
+    let counted = |store: &Store| store.commit(count_up).unwrap();
+    counted(&store);
+    let other = support::version("other", 1, "other");
+    let other = support::set_of(vec![other]);
+    store.commit(move |_| Ok::<_, String>((other, ()))).unwrap();
+    let rid = |name: &str| {
+        let snapshot = store.snapshot().unwrap();
+        let head = snapshot.view().head(&support::key(name)).unwrap();
+        (head.unwrap().rid, snapshot.moment())
+    };
+    for _ in 0..50 {
+        let (counter, since) = rid("counter");
+        let (other, _) = rid("other");
+        assert!(store.is_unchanged(counter, since));
+        counted(&store);
+        assert!(!store.is_unchanged(counter, since));
+        assert!(store.is_unchanged(other, since));
+    }
+}

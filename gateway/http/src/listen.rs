@@ -1,13 +1,18 @@
 //! Connections: a cap on their number, TLS, HTTP/1 and 2, time limits, and an orderly end.
 
-use super::request::{Front, Peer};
+use super::request::{Front, Peer, Plain};
+use super::respond::Reply;
+use futures_util::future::{Either, Ready, ready};
 use gateway_ground::telemetry::Happening;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -137,8 +142,7 @@ where
     let spoken = Arc::clone(&has_spoken);
     let service = service_fn(move |request| {
         spoken.store(true, Ordering::Relaxed);
-        let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
+        answer(&front, request, peer)
     });
     let builder = builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -147,6 +151,27 @@ where
         ended = &mut connection => ended.map_err(|_wire| "http"),
         () = silence(&has_spoken) => Err("silence"),
     }
+}
+
+type Later = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
+
+/// The answer at once where that is possible, so that a read costs no future of its own.
+fn answer(
+    front: &Arc<Front>,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Either<Ready<Result<Reply, Infallible>>, Later> {
+    let plain = front.answer_plain(&request, peer);
+    if let Some(Plain::Answered(reply)) = plain {
+        return Either::Left(ready(Ok(reply)));
+    }
+    let front = Arc::clone(front);
+    Either::Right(Box::pin(async move {
+        Ok(match plain {
+            Some(Plain::Unpacked(unpacked)) => front.pack(*unpacked).await,
+            _ => front.answer(request, peer).await,
+        })
+    }))
 }
 
 /// Ends when no request has come in time; never ends once one has.

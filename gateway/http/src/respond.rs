@@ -24,14 +24,21 @@ const DEPTH_MAX: usize = 128;
 pub async fn reply(answer: Answer, interaction: &Interaction, form: Form) -> Reply {
     let answer = prefer(answer, interaction, form.preference);
     if answer.body.len() < ASIDE_BYTES_MIN {
-        return finish(answer, &form);
+        return finish(answer, &form).map(Full::new);
     }
     let finished = tokio::task::spawn_blocking(move || finish(answer, &form)).await;
-    finished.unwrap_or_else(|_panicked| refusal(&stopped(), &Form::default()))
+    match finished {
+        Ok(finished) => finished.map(Full::new),
+        Err(_panicked) => refusal(&stopped(), &Form::default()),
+    }
 }
 
 /// A refusal as OperationOutcome.
 pub fn refusal(failure: &Failure, form: &Form) -> Reply {
+    finish(refused(failure), form).map(Full::new)
+}
+
+fn refused(failure: &Failure) -> Answer {
     let mut headers = Vec::new();
     if let Some(seconds) = failure.retry_after_s {
         headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
@@ -40,12 +47,11 @@ pub fn refusal(failure: &Failure, form: &Form) -> Reply {
         let scheme = HeaderValue::from_static("Bearer realm=\"wayside\"");
         headers.push((header::WWW_AUTHENTICATE, scheme));
     }
-    let answer = Answer {
+    Answer {
         status: failure.category.status(),
         headers,
         body: model::format(&failure.outcome()).into(),
-    };
-    finish(answer, form)
+    }
 }
 
 /// A path or method that leads nowhere.
@@ -66,16 +72,17 @@ pub fn plain(status: u16, content_type: &'static str, text: String) -> Reply {
         headers: vec![(header::CONTENT_TYPE, content_type)],
         body: text.into_bytes(),
     };
-    finish(answer, &Form::default())
+    finish(answer, &Form::default()).map(Full::new)
 }
 
 /// An answer that brings its own headers, the content type among them: the administration's pages.
 pub fn page(answer: Answer) -> Reply {
-    finish(answer, &Form::default())
+    finish(answer, &Form::default()).map(Full::new)
 }
 
-fn finish(answer: Answer, form: &Form) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::new()));
+/// The answer in the form that the client wants.
+pub(crate) fn finish(answer: Answer, form: &Form) -> Response<Bytes> {
+    let mut reply = Response::new(Bytes::new());
     *reply.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = reply.headers_mut();
@@ -93,7 +100,7 @@ fn finish(answer: Answer, form: &Form) -> Reply {
     if !headers.contains_key(header::CONTENT_TYPE) {
         match rendered(body, form) {
             Ok(text) => body = text,
-            Err(failure) => return refusal(&failure, &Form::default()),
+            Err(failure) => return finish(refused(&failure), &Form::default()),
         }
         let content_type = HeaderValue::from_static(form.content_type);
         headers.insert(header::CONTENT_TYPE, content_type);
@@ -108,7 +115,7 @@ fn finish(answer: Answer, form: &Form) -> Reply {
             body = packed;
         }
     }
-    *reply.body_mut() = Full::new(body.into());
+    *reply.body_mut() = body.into();
     reply
 }
 

@@ -3,7 +3,7 @@
 use super::Repository;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
-use store::{Head, ResourceKey, StoredVersion, VersionId, View};
+use store::{Head, Moment, ResourceKey, Rid, StoredVersion, VersionId, View};
 use uuid::{Builder, Uuid, Version};
 
 /// What history and bundles say of a version besides its body.
@@ -26,11 +26,22 @@ pub struct HistoryPage {
 impl Repository {
     /// The head. 404 when unknown, 410 when deleted.
     pub fn read(&self, key: &ResourceKey) -> Result<StoredVersion, Failure> {
+        self.read_at(key).map(|(stored, _)| stored)
+    }
+
+    /// The head as [`Repository::read`] gives it, and the moment of which it tells.
+    pub fn read_at(&self, key: &ResourceKey) -> Result<(StoredVersion, Moment), Failure> {
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
         let head = live_head(&view, key)?;
         let stored = self.inner.opened.version(&view, head.rid, head.version)?;
-        stored.ok_or_else(|| unknown(key))
+        let stored = stored.ok_or_else(|| unknown(key))?;
+        Ok((stored, snapshot.moment()))
+    }
+
+    /// True while what was read of a head at that moment still holds.
+    pub fn is_unchanged(&self, rid: Rid, since: Moment) -> bool {
+        self.inner.store.is_unchanged(rid, since)
     }
 
     /// One version, kept-aside ones included. 404 or 410 (a deletion).

@@ -458,6 +458,7 @@ impl Starting<'_> {
                 is_loopback: http.listen.ip().is_loopback(),
             },
             sockets: Sockets::new(self.bell.clone()),
+            ready: Default::default(),
             sample: Arc::new(sample),
             backups,
             is_ready: Arc::new(move || probe.is_ready()),

@@ -6,4 +6,5 @@
 
 mod fidelity;
 mod forms;
+mod kept;
 mod wire;

@@ -3,7 +3,11 @@
 //! is open while the map moves (the gate counts them).
 #![allow(unsafe_code)]
 
+mod changed;
 mod gate;
+
+pub(crate) use changed::Changed;
+pub use changed::Moment;
 
 use crate::catalog::{self, Databases};
 use crate::codec;
@@ -67,6 +71,8 @@ pub(crate) struct Engine {
     /// Writes of groups up to this one may be in the data file.
     horizon: AtomicU64,
     gate: Gate,
+    /// When heads changed last.
+    pub(crate) changed: Arc<Changed>,
     #[cfg(test)]
     pub(crate) failures: std::sync::Mutex<Vec<FailurePoint>>,
     data_file: File,
@@ -137,6 +143,7 @@ impl Engine {
             lost_groups: replayed.lost,
             horizon: AtomicU64::new(marks.reached.max(marks.folded)),
             gate,
+            changed: Arc::default(),
             #[cfg(test)]
             failures: std::sync::Mutex::default(),
             data_file,

@@ -125,6 +125,7 @@ impl Durable {
             self.turn()?;
         }
         self.append(&blocks)?;
+        self.engine.changed.note(&run, number);
         push(&mut self.active, 0, run);
         self.appended();
         self.is_open_ended = true;
@@ -182,6 +183,7 @@ impl Durable {
     /// A group too large for the log: everything before it is folded, then it is one transaction.
     fn commit_whole(&mut self, run: &Run, number: u64) -> Result<(), StoreError> {
         self.fold_all()?;
+        self.engine.changed.note(run, number);
         let written = fold_whole(&self.engine, run, number);
         if written.is_err() {
             self.engine.may_reach(self.last);

@@ -96,6 +96,7 @@ async fn reads(folder: &Path) {
         true,
     );
     verdict("server CPU us", ours.cpu_us, 60.0, false);
+    spread(&site, &mut client, bare.per_second).await;
     let search: Plan = Arc::new(|c, n| {
         let patient = (c * 37 + n) % 10;
         (
@@ -106,6 +107,35 @@ async fn reads(folder: &Path) {
     });
     let searched = drive(site.http, 16, SPAN, search, || site.cpu_seconds()).await;
     print("search by patient, 20 of 100", &searched);
+}
+
+/// Reads that follow each other by chance only, over more resources than answers are kept ready.
+async fn spread(site: &Site, client: &mut tests::client::Connection, bare_per_second: f64) {
+    const RESOURCES: u64 = 50_000;
+    for first in (1000..RESOURCES).step_by(1000) {
+        let put = |n: u64| {
+            let resource = observation_with_id(n);
+            format!(
+                r#"{{"resource":{resource},"request":{{"method":"PUT","url":"Observation/read-{n}"}}}}"#
+            )
+        };
+        let entries: Vec<String> = (first..first + 1000).map(put).collect();
+        let body = format!(
+            r#"{{"resourceType":"Bundle","type":"transaction","entry":[{}]}}"#,
+            entries.join(",")
+        );
+        let reply = client.send("POST", "/fhir", &[], body).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let read: Plan = Arc::new(|c, n| {
+        let number = (c * 7919 + n).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let path = format!("/fhir/Observation/read-{}", number % RESOURCES);
+        ("GET", path, String::new())
+    });
+    let ours = drive(site.http, 16, SPAN, read, || site.cpu_seconds()).await;
+    print("wayside, of 50,000", &ours);
+    let ratio = ours.per_second / bare_per_second;
+    verdict("ratio to bare hyper", ratio, 0.5, true);
 }
 
 async fn bundles(folder: &Path) {

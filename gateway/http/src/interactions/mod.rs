@@ -36,7 +36,7 @@ use gateway_ground::failure::{Category, Failure};
 use gateway_repository::{Repository, Which};
 use search::Level;
 use std::sync::Arc;
-use store::ResourceKey;
+use store::{ResourceKey, StoredVersion};
 
 /// What interactions need besides the request.
 #[derive(Clone)]
@@ -123,6 +123,11 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
         }
         Interaction::Operation(call) => Box::pin(operations::answer(surface, asked, call)).await,
     }
+}
+
+/// The answer to a read of the whole of a version.
+pub(crate) fn whole(stored: StoredVersion) -> Answer {
+    answers::stored(stored)
 }
 
 fn key(resource_type: &str, id: &str) -> ResourceKey {

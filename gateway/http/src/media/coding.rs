@@ -4,7 +4,7 @@ use super::accept::quality;
 use http::{HeaderMap, HeaderValue, header};
 use std::io::{self, Read, Write as _};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Coding {
     Gzip,
     Brotli,
