@@ -111,7 +111,8 @@ fn take_here(store: &Store, places: &Places, to: &Path) -> Result<Taken, CliErro
         CliError::failed("E-CLI-17: the store has no recovery key; run `wayside keys sheet` first")
     })?;
     let now_ms = Clock::system(0).now_ms();
-    let from = (keys::random as fn(&mut [u8]), now_ms);
+    let random: fn(&mut [u8]) = keys::random;
+    let from = (random, now_ms);
     Ok(backup::take(store, &slots, &Folder::new(to), from)?)
 }
 
