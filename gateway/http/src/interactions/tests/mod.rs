@@ -4,7 +4,6 @@ mod brute;
 mod bundles;
 mod clients;
 mod conditional;
-mod far;
 mod findable;
 mod histories;
 mod hostile;

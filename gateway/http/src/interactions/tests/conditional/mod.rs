@@ -1,5 +1,7 @@
 //! Conditional create, update, delete and read: what matches and what is written are one commit.
 
+mod far;
+
 use super::*;
 
 fn with_id(id: &str, number: &str) -> String {
