@@ -83,7 +83,8 @@ fn read(path: &Path) -> Source {
 fn is_test_module(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_string_lossy();
     let folder = path.parent().unwrap();
-    let in_tests = folder.ends_with("tests") && folder.iter().any(|part| part == "src");
+    let mut below_src = folder.iter().skip_while(|part| *part != "src");
+    let in_tests = below_src.any(|part| part == "tests");
     if name == "tests" || in_tests {
         return true;
     }

@@ -132,7 +132,7 @@ async fn others_are_served_meanwhile() {
             .to_owned(),
     ];
     let mut asks = tokio::task::JoinSet::new();
-    for request in hostile.iter().cycle().take(24).cloned() {
+    for request in hostile.into_iter().cycle().take(24) {
         let site = Arc::clone(&site);
         asks.spawn(async move { site.ask(&request, &[], "").await.status });
     }
