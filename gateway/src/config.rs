@@ -177,6 +177,9 @@ pub struct Store {
     pub passphrase_file: Option<PathBuf>,
     pub map_size_bytes: usize,
     pub queue_length_max: usize,
+    /// After so many starts in a row that did not last a minute the store is opened for reading
+    /// alone; 0 never does.
+    pub starts_until_read_only: u32,
 }
 
 /// `[backup]`: copies of the whole store, sealed to its ways.
@@ -404,6 +407,7 @@ impl Default for Store {
             passphrase_file: None,
             map_size_bytes: 1024 * 1024 * 1024,
             queue_length_max: 1024,
+            starts_until_read_only: 10,
         }
     }
 }

@@ -40,7 +40,7 @@ pub async fn run(rounds: u64, seed: u64, folder: &Path, tell: impl Fn(String)) -
     let mut findings = Findings::default();
     for round in 0..rounds {
         let log: Log = Arc::default();
-        let site = Site::start(folder, &[]);
+        let site = Site::start(folder, &["--leave-read-only"]);
         let writers = start_writers(round, &mut random, site.http, &log);
         tokio::time::sleep(Duration::from_millis(random.between(40, 600))).await;
         site.kill();
@@ -125,7 +125,7 @@ async fn write_until_cut(
 }
 
 async fn check(log: &Log, folder: &Path, findings: &mut Findings) {
-    let site = Site::start(folder, &[]);
+    let site = Site::start(folder, &["--leave-read-only"]);
     let mut connection = Connection::open(site.http).await.unwrap();
     let attempts = std::mem::take(&mut *log.lock().unwrap());
     for attempt in attempts {

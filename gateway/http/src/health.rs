@@ -22,11 +22,13 @@ pub fn answer(front: &Front, path: &str, head: &Parts, peer: Peer) -> Option<Rep
     }
     Some(match path {
         "/livez" => respond::plain(200, TEXT_TYPE, "alive\n".to_owned()),
-        "/readyz" if (front.is_ready)() => respond::plain(200, TEXT_TYPE, "ready\n".to_owned()),
-        "/readyz" => {
-            let text = "not ready: the store takes no writes; see the log\n";
-            respond::plain(503, TEXT_TYPE, text.to_owned())
-        }
+        "/readyz" => match (front.standing)() {
+            Ok(()) => respond::plain(200, TEXT_TYPE, "ready\n".to_owned()),
+            Err(why) => {
+                let text = format!("not ready: the store takes no writes: {why}\n");
+                respond::plain(503, TEXT_TYPE, text)
+            }
+        },
         _ => metrics(front, head, peer),
     })
 }

@@ -1,6 +1,7 @@
 //! Builds and starts the parts in the order they need each other; stops them in reverse.
 
 mod settings;
+mod starts;
 mod state;
 
 use crate::config::{self, Config, ConfigError};
@@ -25,6 +26,7 @@ use gateway_repository::Repository;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use starts::Starts;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{OpenOptions, Seq, Store, StoreError};
@@ -81,6 +83,7 @@ pub struct Gateway {
     /// Where the self-signed certificate is, when one is in use.
     pub own_certificate: Option<PathBuf>,
     url_file: PathBuf,
+    starts: Arc<Starts>,
     repository: Repository,
     telemetry: Telemetry,
     stop: watch::Sender<bool>,
@@ -109,6 +112,20 @@ pub fn places(config: &Config) -> Places {
 /// the data folder.
 pub fn open_store(config: &Config) -> Result<Store, StartError> {
     opening(config, Store::open)
+}
+
+/// The store of a gateway that serves: after too many starts that did not last, for reading alone.
+fn open_counted(config: &Config, starts: &Starts) -> Result<Store, StartError> {
+    let why = starts.begin(config.store.starts_until_read_only)?;
+    opening(config, |options, keys| match &why {
+        Some(why) => Store::open_read_only(options, keys, why.clone()),
+        None => Store::open(options, keys),
+    })
+}
+
+/// A person saw to why starts did not last: the next one writes again.
+pub fn leave_read_only(config: &Config) -> Result<(), StartError> {
+    Starts::at(places(config).starts_file()).forget()
 }
 
 /// Gives up what a damaged write log lost; how many groups of writes that were.
@@ -186,7 +203,10 @@ pub fn ask<T>(open: impl Fn(Zeroizing<String>) -> Result<T, KeyError>) -> Result
 
 /// `open_store` with the repository over it.
 pub fn open_repository(config: &Config) -> Result<Repository, StartError> {
-    let store = open_store(config)?;
+    repository_over(config, open_store(config)?)
+}
+
+fn repository_over(config: &Config, store: Store) -> Result<Repository, StartError> {
     let clock = Clock::system(highest_hlc(&store)?);
     Ok(Repository::new(store, clock, Zone::of(config.zone()?)))
 }
@@ -210,7 +230,10 @@ impl Gateway {
         }
         let mllp = bind("mllp", config.mllp.listen).await?;
         let http = bind("http", config.http.listen).await?;
-        let repository = tokio::task::block_in_place(|| open_repository(config))?;
+        let starts = Arc::new(Starts::at(places(config).starts_file()));
+        let repository = tokio::task::block_in_place(|| {
+            repository_over(config, open_counted(config, &starts)?)
+        })?;
         let mut starting = Starting {
             config,
             is_open,
@@ -227,6 +250,7 @@ impl Gateway {
         starting.subscriptions();
         starting.orders();
         starting.reindex();
+        starting.standing(&starts);
         let backups = starting.backups()?;
         let (http, own_certificate) = starting.http(http, backups)?;
         let scheme = if starting.uses_tls() { "https" } else { "http" };
@@ -236,6 +260,7 @@ impl Gateway {
         Ok(Gateway {
             base_url,
             url_file,
+            starts,
             http,
             mllp,
             first_token,
@@ -263,6 +288,7 @@ impl Gateway {
         let _left_behind_is_harmless = std::fs::remove_file(&self.url_file).is_ok();
         let store = self.repository.store().clone();
         drop(self.repository);
+        let _counted_once_more = self.starts.forget().is_err();
         let _closed = tokio::task::spawn_blocking(move || store.close())
             .await
             .is_ok();
@@ -368,6 +394,17 @@ impl Starting<'_> {
         self.spawn(reindex::run(repository, stop));
     }
 
+    /// Says when the store stops taking writes, and why; a start that lasts is a good one.
+    fn standing(&mut self, starts: &Arc<Starts>) {
+        let probe = state::Probe::new(
+            self.repository.store().clone(),
+            self.repository.clock().clone(),
+        );
+        let (telemetry, stop) = (self.telemetry.clone(), self.stop.subscribe());
+        let starts = Arc::clone(starts);
+        self.spawn(state::watch(probe, (starts, telemetry), stop));
+    }
+
     fn http(
         &mut self,
         listener: TcpListener,
@@ -461,7 +498,7 @@ impl Starting<'_> {
             ready: Default::default(),
             sample: Arc::new(sample),
             backups,
-            is_ready: Arc::new(move || probe.is_ready()),
+            standing: Arc::new(move || probe.standing()),
         })
     }
 

@@ -1,23 +1,29 @@
 //! What the running gateway says of its state: can it write, and how much waits.
 
+use super::starts::{GOOD, Starts};
 use gateway_ground::clock::Clock;
 use gateway_ground::failure::Failure;
 use gateway_ground::safekeeping::BackupState;
-use gateway_ground::telemetry::{Gauges, TargetGauges};
+use gateway_ground::telemetry::{Gauges, Happening, TargetGauges, Telemetry};
 use gateway_repository::Repository;
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
 use store::{CommitError, Store, StoreError, Table, View, WriteSet};
 
 const PROBE_INTERVAL_MS: i64 = 1000;
 /// Counting for gauges stops here.
 const GAUGE_MAX: usize = 1_000_000;
 
+/// Whether writes can be taken, or why not.
+pub(super) type Standing = Result<(), String>;
+
 /// Asks the store whether it takes writes, by a commit of nothing; once a second at most.
 pub(super) struct Probe {
     store: Store,
     clock: Clock,
-    last: Mutex<Option<(i64, bool)>>,
+    last: Mutex<Option<(i64, Standing)>>,
 }
 
 impl Probe {
@@ -26,20 +32,52 @@ impl Probe {
         Probe { store, clock, last }
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    pub(super) fn standing(&self) -> Standing {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now_ms = self.clock.now_ms();
-        if let Some((at_ms, is_ready)) = *last
+        if let Some((at_ms, standing)) = &*last
             && (0..PROBE_INTERVAL_MS).contains(&(now_ms - at_ms))
         {
-            return is_ready;
+            return standing.clone();
         }
         let nothing = |_: &View<'_>| Ok::<_, Infallible>((WriteSet::default(), ()));
-        let committed = tokio::task::block_in_place(|| self.store.commit(nothing));
-        // A full queue is a busy store, not a broken one.
-        let is_ready = matches!(committed, Ok(_) | Err(CommitError::Store(StoreError::Busy)));
-        *last = Some((now_ms, is_ready));
-        is_ready
+        let standing = match tokio::task::block_in_place(|| self.store.commit(nothing)) {
+            // A full queue is a busy store, not a broken one.
+            Ok(_) | Err(CommitError::Store(StoreError::Busy)) => Ok(()),
+            Err(CommitError::Store(error)) => Err(error.to_string()),
+            Err(CommitError::Refused(never)) => match never {},
+        };
+        *last = Some((now_ms, standing.clone()));
+        standing
+    }
+}
+
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Logs when the store stops taking writes and when it takes them again, until the gateway stops;
+/// after a minute the start counts as a good one.
+pub(super) async fn watch(
+    probe: Probe,
+    (starts, telemetry): (Arc<Starts>, Telemetry),
+    mut stop: watch::Receiver<bool>,
+) {
+    let begun = tokio::time::Instant::now();
+    let (mut before, mut lasted) = (Ok(()), false);
+    loop {
+        let standing = probe.standing();
+        if standing != before {
+            let why_not = standing.as_ref().err().map(String::as_str);
+            telemetry.note(&Happening::Writable { why_not });
+        }
+        if !lasted && standing.is_ok() && begun.elapsed() >= GOOD {
+            // Not written: it is tried again in a moment.
+            lasted = tokio::task::block_in_place(|| starts.forget()).is_ok();
+        }
+        before = standing;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            _ = stop.changed() => return,
+        }
     }
 }
 

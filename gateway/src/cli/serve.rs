@@ -24,6 +24,9 @@ pub(super) struct ServeArgs {
     /// No authentication: everybody is administrator; refused on other than loopback addresses
     #[arg(long)]
     open: bool,
+    /// Write again after a crash loop: the starts before this one no longer count
+    #[arg(long)]
+    leave_read_only: bool,
     /// PEM certificate chain for TLS
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -39,10 +42,13 @@ pub(super) struct ServeArgs {
 const RUNTIME_END: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: ServeArgs) -> Result<Exit, CliError> {
-    let is_open = args.open;
+    let (is_open, leaves) = (args.open, args.leave_read_only);
     let config = args.into_config()?;
     let is_json = config.log.format == LogFormat::Json;
     telemetry::start_logging(is_json, &config.log.level).map_err(CliError::usage)?;
+    if leaves {
+        app::leave_read_only(&config)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -73,6 +73,11 @@ impl Places {
         self.beside(".url")
     }
 
+    /// How many starts in a row did not last.
+    pub fn starts_file(&self) -> PathBuf {
+        self.beside(".starts")
+    }
+
     fn beside(&self, suffix: &str) -> PathBuf {
         let mut name = self.data.clone().into_os_string();
         name.push(suffix);

@@ -27,6 +27,8 @@ pub enum Happening<'a> {
     Panicked { interaction: &'static str },
     /// A token was made or revoked.
     TokenChanged { action: &'static str, name: &'a str },
+    /// The store stopped taking writes, and why, or takes them again.
+    Writable { why_not: Option<&'a str> },
     /// The gateway stops, or has stopped.
     Stopping { stage: &'static str },
 }
@@ -88,6 +90,10 @@ impl Happening<'_> {
                 );
             }
             Self::TokenChanged { action, name } => tracing::info!(action, name, "token changed"),
+            Self::Writable { why_not: Some(why) } => {
+                tracing::error!(why, "no writes are taken; reads go on");
+            }
+            Self::Writable { why_not: None } => tracing::info!("writes are taken again"),
             Self::Stopping { stage } => tracing::info!(stage, "stopping"),
         }
     }
@@ -145,7 +151,9 @@ impl Counters {
             Happening::TokenChanged { action, .. } => {
                 self.tokens.get_or_create(&Action { action }).inc();
             }
-            Happening::Listening { .. } | Happening::Stopping { .. } => {}
+            Happening::Listening { .. }
+            | Happening::Writable { .. }
+            | Happening::Stopping { .. } => {}
         }
     }
 }

@@ -47,8 +47,8 @@ pub struct Front {
     pub sample: Arc<dyn Fn() -> Gauges + Send + Sync>,
     /// How it stands with the backups, and how one is asked for.
     pub backups: Arc<dyn Safekeeping>,
-    /// True while writes can be taken; `/readyz` says so.
-    pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether writes can be taken, or why not; `/readyz` says so.
+    pub standing: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 /// The other end of a connection.
