@@ -103,6 +103,21 @@ pub(crate) struct Databases {
 }
 
 impl Databases {
+    /// In the order of [`NAMES`].
+    pub(crate) fn all(&self) -> [Database; NAMES.len()] {
+        [
+            self.meta,
+            self.keys,
+            self.heads,
+            self.versions,
+            self.values,
+            self.postings,
+            self.changes,
+            self.audit,
+            self.rows,
+        ]
+    }
+
     pub(crate) fn of(&self, tree: Tree) -> Database {
         match tree {
             Tree::Keys => self.keys,

@@ -4,6 +4,7 @@
 use crate::apply::chain_link;
 use crate::catalog;
 use crate::datafile;
+use crate::structure::{self, Space};
 use crate::{AuditEntry, Change, Head, Rid, Seq, Snapshot, Store, StoreError, VersionId, View};
 
 /// Figures of a store, for metrics.
@@ -81,7 +82,13 @@ impl Store {
         check.changes()?;
         check.audit()?;
         check.rows()?;
+        structure::check(&self.engine()?, |database, text| check.find(database, text))?;
         Ok(check.report)
+    }
+
+    /// What each database takes in the data file; what is still in the log is not in it.
+    pub fn space(&self) -> Result<Vec<Space>, StoreError> {
+        structure::space(&self.engine()?)
     }
 }
 

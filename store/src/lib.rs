@@ -23,6 +23,7 @@ mod overlay;
 mod postings;
 mod seal;
 mod snapshot;
+mod structure;
 mod vocabulary;
 mod writer;
 
@@ -32,6 +33,7 @@ pub use image::{Assembly, Image, RawRow, Reach, Secrets};
 pub use inspect::{Finding, Stats, VerifyReport};
 pub use postings::Postings;
 pub use snapshot::{Snapshot, View};
+pub use structure::Space;
 pub use vocabulary::{
     AuditEntry, Change, Committed, Head, HistoryItem, NewIndex, NewVersion, Origin, OriginKind,
     Purge, ResourceKey, Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId,

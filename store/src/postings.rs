@@ -98,6 +98,21 @@ fn as_row(map: &[u8; MAP_BYTES]) -> Vec<u8> {
     out
 }
 
+/// Could this program have written such a row?
+pub(crate) fn is_row(key: &[u8], row: &[u8]) -> bool {
+    let (places, rest) = row.as_chunks::<2>();
+    let is_list = || {
+        let places = places.iter().map(|place| u16::from_be_bytes(*place));
+        places.clone().is_sorted_by(|a, b| a < b)
+            && places.clone().all(|place| u64::from(place) <= PLACE_MASK)
+    };
+    key.len() == size_of::<SpanKey>()
+        && match row.len() {
+            MAP_BYTES => count_of(row) > LIST_LENGTH_MAX,
+            length => length > 0 && length < MAP_BYTES && rest.is_empty() && is_list(),
+        }
+}
+
 /// How many places a row holds.
 fn count_of(row: &[u8]) -> usize {
     if row.len() == MAP_BYTES {

@@ -96,13 +96,21 @@ pub(super) fn target_settings(
     numbered.collect()
 }
 
+fn given_numbers(view: &View<'_>) -> Result<BTreeMap<String, u16>, Failure> {
+    match view.row(Table::Site, NUMBERS_KEY)? {
+        Some(row) => serde_json::from_slice(&row).map_err(|e| unreadable(&e)),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
 fn target_numbers(store: &Store, names: Vec<String>) -> Result<BTreeMap<String, u16>, Failure> {
+    let numbers = given_numbers(&store.snapshot()?.view())?;
+    // A store that is open for reading alone must start too.
+    if names.iter().all(|name| numbers.contains_key(name)) {
+        return Ok(numbers);
+    }
     let plan = move |view: &View<'_>| {
-        let row = view.row(Table::Site, NUMBERS_KEY)?;
-        let mut numbers: BTreeMap<String, u16> = match row {
-            Some(row) => serde_json::from_slice(&row).map_err(|e| unreadable(&e))?,
-            None => BTreeMap::new(),
-        };
+        let mut numbers = given_numbers(view)?;
         let known = numbers.len();
         for name in names {
             let next = numbers

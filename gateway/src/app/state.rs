@@ -9,8 +9,8 @@ use gateway_repository::Repository;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use store::{CommitError, Store, StoreError, Table, View, WriteSet};
+use tokio::sync::watch;
 
 const PROBE_INTERVAL_MS: i64 = 1000;
 /// Counting for gauges stops here.

@@ -350,18 +350,7 @@ fn cut_short() -> StoreError {
 fn walk(env: &Env<WithoutTls>, databases: &Databases) -> Result<(), StoreError> {
     let cut = |_: heed::Error| cut_short();
     let transaction = env.read_txn().map_err(cut)?;
-    let all = [
-        databases.meta,
-        databases.keys,
-        databases.heads,
-        databases.versions,
-        databases.values,
-        databases.postings,
-        databases.changes,
-        databases.audit,
-        databases.rows,
-    ];
-    for database in all {
+    for database in databases.all() {
         for entry in database.iter(&transaction).map_err(cut)? {
             let (_, value) = entry.map_err(cut)?;
             let end = value
