@@ -12,6 +12,7 @@
 pub mod client;
 pub mod kills;
 pub mod random;
+pub mod rot;
 pub mod site;
 pub mod source;
 pub mod speed;

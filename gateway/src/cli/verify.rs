@@ -13,6 +13,9 @@ pub(super) struct VerifyArgs {
     /// Open the bodies of about this many resources, evenly spread, instead of all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
+    /// Say what each database takes on the disk, too
+    #[arg(long)]
+    space: bool,
 }
 
 pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
@@ -25,6 +28,14 @@ pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
     }
     let store = app::open_store(&config)?;
     let report = store.verify(args.sample);
+    if args.space {
+        for space in store.space()? {
+            let (name, rows, bytes) = (space.database, space.rows, space.bytes);
+            say(&format!(
+                "space {name:<10} {bytes:>12} bytes {rows:>10} rows"
+            ));
+        }
+    }
     store.close();
     let report = report?;
     lines(&report).iter().for_each(|line| say(line));

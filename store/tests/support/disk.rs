@@ -205,6 +205,27 @@ unsafe extern "C" fn pwritev(fd: c_int, pieces: *const Piece, count: c_int, at: 
     answered(wrote(fd, &bytes, at))
 }
 
+/// LMDB seeks, then writes neighbouring pages in one call.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn writev(fd: c_int, pieces: *const Piece, count: c_int) -> isize {
+    use rustix::fs::{SeekFrom, seek};
+    let pieces = unsafe { std::slice::from_raw_parts(pieces, usize::try_from(count).unwrap()) };
+    let mut bytes = Vec::new();
+    for piece in pieces {
+        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(piece.from, piece.count) });
+    }
+    let Ok(at) = seek(borrowed(fd), SeekFrom::Current(0)) else {
+        // A pipe or a terminal.
+        return answered(rustix::io::write(borrowed(fd), &bytes));
+    };
+    let count = wrote(fd, &bytes, i64::try_from(at).unwrap());
+    if let Ok(count) = count {
+        let end = at + u64::try_from(count).unwrap();
+        seek(borrowed(fd), SeekFrom::Start(end)).unwrap();
+    }
+    answered(count)
+}
+
 fn synced(fd: c_int, sync: fn(BorrowedFd<'_>) -> Result<(), Errno>) -> c_int {
     as_int(pass_fd(fd).and_then(|file| {
         sync(borrowed(fd))?;
