@@ -20,7 +20,10 @@ async fn main() {
     size(&data, number("--resources", 2_000)).await;
     bit_rot(&data, folder.path(), number("--flips", 100));
     kill_rounds(&folder.path().join("killed"), number("--kills", 20)).await;
-    println!("every failing system call, crash images and full disks: cargo test -p store");
+    println!("crash images and full disks: cargo test -p store");
+    println!(
+        "every failing system call: WAYSIDE_TEST_EVERY_WAY=1 cargo test -p store --test every_call"
+    );
 }
 
 /// The number behind a flag of the command line.
