@@ -23,17 +23,16 @@ mod overlay;
 mod postings;
 mod seal;
 mod snapshot;
-mod structure;
 mod vocabulary;
 mod writer;
 
 pub use env::Moment;
 pub use error::{CommitError, StoreError};
 pub use image::{Assembly, Image, RawRow, Reach, Secrets};
-pub use inspect::{Finding, Stats, VerifyReport};
+pub use inspect::{Finding, Space, Stats, VerifyReport};
 pub use postings::Postings;
 pub use snapshot::{Snapshot, View};
-pub use structure::Space;
+
 pub use vocabulary::{
     AuditEntry, Change, Committed, Head, HistoryItem, NewIndex, NewVersion, Origin, OriginKind,
     Purge, ResourceKey, Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId,

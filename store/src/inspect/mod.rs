@@ -1,10 +1,14 @@
 //! Looking over the whole store: figures for metrics, and a check that everything stored opens and
 //! agrees.
 
+mod structure;
+
+pub use structure::Space;
+
 use crate::apply::chain_link;
 use crate::catalog;
 use crate::datafile;
-use crate::structure::{self, Space};
+
 use crate::{AuditEntry, Change, Head, Rid, Seq, Snapshot, Store, StoreError, VersionId, View};
 
 /// Figures of a store, for metrics.
