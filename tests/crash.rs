@@ -1,5 +1,6 @@
 //! A few kill -9 rounds on every change; the long campaign is the `kill-campaign` binary.
 #![allow(clippy::print_stdout)] // the findings are worth reading in the log
+#![allow(clippy::expect_used)] // panics are a test's answers
 
 use tests::client::Connection;
 use tests::kills::{Findings, run};
