@@ -537,7 +537,7 @@ fn a_passphrase_opens_what_it_made() {
     let made = create("correct horse");
     assert!(made.status.success(), "{}", stderr(&made));
     assert!(!folder.path().join("wayside-data.key").exists());
-    check_exit(&create("wrong horse"), 1, "E-STORE-4");
+    check_exit(&create("wrong horse"), 1, "E-KEY-9");
     check_exit(&run_in(folder.path(), &["token", "list"]), 1, "E-KEY-3");
 }
 
