@@ -2,7 +2,7 @@
 //! found in them, before, while and after they are reindexed.
 
 use crate::Repository;
-use crate::search::matching_keys;
+use crate::search::Finder;
 use fhir_mapping::search::{Handling, Query, Zone};
 use gateway_ground::clock::Clock;
 use std::fs::{self, File};
@@ -34,7 +34,8 @@ fn check(repository: &Repository, asked: &str, expected: &str) {
     let zone = repository.zone();
     let query = Query::parse(resource_type, &pairs, Handling::Strict, zone).unwrap();
     let snapshot = repository.store().snapshot().unwrap();
-    let found = matching_keys(&snapshot.view(), &query, zone, 100).unwrap();
+    let finder = Finder::new((snapshot.view(), zone), 1);
+    let found = finder.keys(&query, 100).unwrap();
     let found: Vec<String> = found.into_iter().map(|key| key.id).collect();
     assert_eq!(found.join(" "), expected, "{asked}");
 }
