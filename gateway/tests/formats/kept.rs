@@ -14,10 +14,11 @@ async fn a_read_shows_the_last_write() {
     for round in 1..=30 {
         let version = format!("W/\"{round}\"");
         let pad = "x".repeat(2_000);
-        let body =
-            format!(r#"{{"resourceType":"Patient","id":"a","name":[{{"family":"{pad}"}}]}}"#);
+        let body = format!(
+            r#"{{"resourceType":"Patient","id":"a","multipleBirthInteger":{round},"name":[{{"family":"{pad}"}}]}}"#
+        );
         let written = site.ask("PUT Patient/a", &[JSON], body).await;
-        assert!(written.status < 300, "{}", written.status);
+        assert_eq!(written.header("etag"), version, "{}", written.status);
         for way in ways.iter().chain(&ways) {
             let reply = site.ask("GET Patient/a", &[*way], "").await;
             assert_eq!(
