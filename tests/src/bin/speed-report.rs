@@ -133,9 +133,9 @@ async fn spread(site: &Site, client: &mut tests::client::Connection, bare_per_se
         ("GET", path, String::new())
     });
     let ours = drive(site.http, 16, SPAN, read, || site.cpu_seconds()).await;
-    print("wayside, of 50,000", &ours);
+    print("wayside, none ready", &ours);
     let ratio = ours.per_second / bare_per_second;
-    verdict("ratio to bare hyper", ratio, 0.5, true);
+    println!("    ratio to bare hyper {ratio:.2}, of 50,000 resources by chance: no limit is set");
 }
 
 async fn bundles(folder: &Path) {
