@@ -14,7 +14,7 @@ const GROUP: usize = 5;
 /// More shares than this nobody hands out.
 pub const SHARES_MAX: u8 = 16;
 
-/// `R-XXXXX-XXXXX-...`.
+/// `R-` and groups of five characters.
 pub fn key_text(secret: &[u8; 32]) -> Zeroizing<String> {
     written(KEY_LETTER, secret)
 }

@@ -36,7 +36,7 @@ impl<'a> Terminology<'a> {
         Terminology { loaded }
     }
 
-    pub fn library(&self) -> &'a dyn Library {
+    pub fn loaded(&self) -> &'a dyn Library {
         self.loaded
     }
 

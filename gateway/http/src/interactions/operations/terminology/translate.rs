@@ -86,7 +86,7 @@ fn maps(
     (found, wishes): (&Option<Subject>, &Wishes),
     coding: &Coding,
 ) -> Result<Vec<Arc<ConceptMap>>, Issue> {
-    let library = terminology.library();
+    let library = terminology.loaded();
     match found {
         Some(Subject::Given(tree)) => Ok(vec![Arc::new(ConceptMap::of(tree))]),
         Some(Subject::Canonical(url)) => {
@@ -128,7 +128,7 @@ fn translated(
         found.splice(0..0, mappings);
         for url in elsewhere {
             if asked.len() < MAPS_MAX && !asked.contains(&url) {
-                maps.extend(terminology.library().concept_map(&url)?);
+                maps.extend(terminology.loaded().concept_map(&url)?);
                 asked.push(url);
             }
         }
@@ -154,7 +154,7 @@ fn matched(terminology: &Terminology<'_>, mapping: &Mapping) -> Json {
     let mut parts = vec![parameter("equivalence", "valueCode", equivalence.into())];
     if let Some(code) = &mapping.code {
         let system = mapping.system.as_deref();
-        let known = system.and_then(|url| terminology.library().code_system(url).ok().flatten());
+        let known = system.and_then(|url| terminology.loaded().code_system(url).ok().flatten());
         let known = known.and_then(|system| system.find(code)?.display.clone());
         let mut coding = Vec::new();
         coding.extend(system.map(|system| ("system", Json::from(system))));

@@ -153,7 +153,7 @@ fn in_set(
         .system
         .clone()
         .map_or_else(|| systems.collect(), |s| vec![s]);
-    let library = terminology.library();
+    let library = terminology.loaded();
     for url in systems {
         let system = library.code_system(&url)?;
         let concept = system.as_ref().and_then(|system| system.find(code));
