@@ -5,7 +5,9 @@ use crate::catalog::{self, Database, Databases, Tree};
 use crate::codec;
 use crate::datafile::{self, Found};
 use crate::env::{self, Engine, FORMAT_ROW, Reading, format_row};
+use crate::incarnation::Incarnations;
 use crate::keyring::{self, StoreKeys};
+use crate::seal::Seal;
 use crate::{Keys, OpenOptions, Seq, Store, StoreError};
 use heed::{Env, MdbError, PutFlags, WithoutTls};
 use std::path::PathBuf;
@@ -30,6 +32,11 @@ impl Secrets {
     /// `None` unless the bytes are at least two keys long.
     pub fn from_bytes(bytes: &[u8]) -> Option<Secrets> {
         StoreKeys::from_bytes(bytes).map(Secrets)
+    }
+
+    /// The life of a store with these keys that was never restored.
+    pub fn first_incarnation(&self) -> Incarnations {
+        Incarnations::first(&self.0)
     }
 }
 
@@ -147,11 +154,13 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Begins in a folder that holds no store; `bytes` is about what the rows come to.
+    /// Begins in a folder that holds no store; `bytes` is about what the rows come to, and the last of
+    /// `lives` is the one that the store is to live (`None`: one that never was restored).
     pub fn begin(
         options: &OpenOptions,
         (secrets, keys): (&Secrets, &Keys),
         bytes: usize,
+        lives: Option<&Incarnations>,
     ) -> Result<Assembly, StoreError> {
         let folder = options.folder.clone();
         datafile::make_folder(&folder)?;
@@ -163,11 +172,15 @@ impl Assembly {
         (options.random)(&mut nonce);
         let wrapped = secrets.0.wrap(&keys.key_encryption_key, nonce)?;
         let check = keyring::key_check(&keys.key_encryption_key).to_vec();
-        let rows = [
+        let mut rows = vec![
             (FORMAT_ROW, format_row()),
             (keyring::KEY_CHECK, check),
             (keyring::WRAPPED_KEYS, wrapped),
         ];
+        if let Some(lives) = lives {
+            (options.random)(&mut nonce);
+            rows.push(lives.row(&Seal::new(&secrets.0.data_key), nonce)?);
+        }
         let room = bytes.saturating_mul(4).max(options.map_size_bytes);
         let env = env::open_env(&unfinished, room.div_ceil(1 << 16) << 16)?;
         let fault = |e: heed::Error| StoreError::disk("making the store", &e);
@@ -303,13 +316,13 @@ mod tests {
         let secrets = store.secrets().unwrap().to_bytes();
         let secrets = Secrets::from_bytes(&secrets).unwrap();
         let to = options(&folder.path().join("b"));
-        let mut assembly = Assembly::begin(&to, (&secrets, &keys(2)), 1 << 20).unwrap();
+        let mut assembly = Assembly::begin(&to, (&secrets, &keys(2)), 1 << 20, None).unwrap();
         for (number, key, value) in &rows {
             assembly.put((*number, key, value)).unwrap();
         }
         assert!(!folder.path().join("b/data.mdb").exists());
         assembly.finish().unwrap();
-        assert!(Assembly::begin(&to, (&secrets, &keys(2)), 0).is_err());
+        assert!(Assembly::begin(&to, (&secrets, &keys(2)), 0, None).is_err());
         assert!(matches!(
             Store::open(options(&folder.path().join("b")), keys(1)).err(),
             Some(StoreError::WrongKey)
@@ -347,7 +360,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let secrets = Secrets::from_bytes(&[3; 64]).unwrap();
         let to = options(&folder.path().join("b"));
-        let mut assembly = Assembly::begin(&to, (&secrets, &keys(2)), 0).unwrap();
+        let mut assembly = Assembly::begin(&to, (&secrets, &keys(2)), 0, None).unwrap();
         assembly.put((2, b"b", b"")).unwrap();
         assembly.put((2, b"a", b"")).unwrap();
         assert!(matches!(assembly.finish(), Err(StoreError::Invalid(_))));

@@ -15,6 +15,7 @@ use crate::datafile::{self, Found};
 #[cfg(test)]
 use crate::fold::FailurePoint;
 use crate::fold::{FOLDED_ROW, LOG_ROW, REACHED_ROW};
+use crate::incarnation::{self, Incarnations};
 use crate::keyring::{self, Blinder, StoreKeys};
 use crate::log::{self, LogId, Mark, Marks};
 use crate::overlay::{Layers, push};
@@ -63,6 +64,7 @@ pub(crate) struct Engine {
     pub(crate) seal: Seal,
     pub(crate) blinder: Blinder,
     pub(crate) secrets: StoreKeys,
+    pub(crate) incarnations: Incarnations,
     pub(crate) folder: PathBuf,
     /// The log that the data file had at the start, if it can go on.
     pub(crate) log: Option<LogId>,
@@ -114,6 +116,7 @@ impl Engine {
         if missing_bytes > 0 {
             walk(&env, &databases)?;
         }
+        let incarnations = incarnation::read(&env, &databases, (&seal, &secrets))?;
         let marks = read_marks(&env, &databases)?;
         let replayed = match log {
             Log::Whole => log::replay(folder, &seal, &marks)?,
@@ -138,6 +141,7 @@ impl Engine {
             seal,
             blinder,
             secrets,
+            incarnations,
             folder: folder.clone(),
             log: replayed.id,
             lost_groups: replayed.lost,

@@ -45,6 +45,9 @@ pub(super) struct Manifest {
     pub(super) bytes: u64,
     /// The store's keys, hexadecimal.
     secrets: String,
+    /// The lives of the store, hexadecimal; empty in backups of older programs.
+    #[serde(default)]
+    incarnations: String,
     /// Names of packs, each the digest of its bytes.
     pub(super) packs: Vec<String>,
     pub(super) chunks: Vec<Placed>,
@@ -61,7 +64,7 @@ impl Drop for Manifest {
 impl Manifest {
     pub(super) fn new(
         (time_ms, reach): (i64, store::Reach),
-        secrets: &store::Secrets,
+        (secrets, lives): (&store::Secrets, &store::Incarnations),
         placed: (Vec<String>, Vec<Placed>),
     ) -> Manifest {
         let digest = digest_of(placed.1.iter().map(|chunk| chunk.id.as_str()));
@@ -74,6 +77,7 @@ impl Manifest {
             rows: 0,
             bytes: 0,
             secrets: HEXLOWER.encode(&secrets.to_bytes()),
+            incarnations: HEXLOWER.encode(&lives.to_bytes()),
             packs: placed.0,
             chunks: placed.1,
             digest,
@@ -83,6 +87,15 @@ impl Manifest {
     pub(super) fn secrets(&self) -> Option<store::Secrets> {
         let bytes = HEXLOWER.decode(self.secrets.as_bytes()).ok()?;
         store::Secrets::from_bytes(&zeroize::Zeroizing::new(bytes))
+    }
+
+    /// The lives of the store up to the backup.
+    pub(super) fn incarnations(&self, secrets: &store::Secrets) -> Option<store::Incarnations> {
+        if self.incarnations.is_empty() {
+            return Some(secrets.first_incarnation());
+        }
+        let bytes = HEXLOWER.decode(self.incarnations.as_bytes()).ok()?;
+        store::Incarnations::from_bytes(&bytes)
     }
 
     /// Names sort by time; the time and the seq stand in them for who has no key.

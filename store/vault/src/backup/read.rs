@@ -77,14 +77,14 @@ impl Opened<'_> {
     }
 
     /// Puts a store together in a folder that holds none; it is there when everything was checked,
-    /// and opens by the ways that the backup opens by. With `added` that secret opens it too.
+    /// begins another life ([`store::Incarnation`]), and opens by the ways that the backup opens by. With `added` that secret opens it too.
     pub fn restore(
         &self,
         name: &str,
         options: &OpenOptions,
         (added, now_ms): (Option<&Secret>, i64),
     ) -> Result<Proof, VaultError> {
-        let (proof, _keys) = self.assemble(name, options, |current| {
+        let (proof, _keys) = self.assemble(name, (options, Some(now_ms)), |current| {
             let stamp = (options.random, now_ms);
             self.save_ways(&options.folder, current, (added, stamp))
         })?;
@@ -97,13 +97,13 @@ impl Opened<'_> {
         name: &str,
         options: &OpenOptions,
     ) -> Result<(Proof, Keys), VaultError> {
-        self.assemble(name, options, |_current| Ok(()))
+        self.assemble(name, (options, None), |_current| Ok(()))
     }
 
     fn assemble(
         &self,
         name: &str,
-        options: &OpenOptions,
+        (options, begun_ms): (&OpenOptions, Option<i64>),
         before_the_end: impl FnOnce(Zeroizing<[u8; 32]>) -> Result<(), VaultError>,
     ) -> Result<(Proof, Keys), VaultError> {
         let manifest = Manifest::load(self.shelf, &self.sealer, name)?;
@@ -114,7 +114,14 @@ impl Opened<'_> {
             key_encryption_key: *current,
         };
         let bytes = usize::try_from(manifest.bytes).unwrap_or(usize::MAX / 8);
-        let mut assembly = Assembly::begin(options, (&secrets, &keys), bytes)?;
+        let lives = manifest.incarnations(&secrets);
+        let mut lives = lives.ok_or_else(|| damaged(name, "no incarnations"))?;
+        if let Some(time_ms) = begun_ms {
+            let (mut id, after) = ([0; 8], store::Seq(manifest.seq));
+            (options.random)(&mut id);
+            lives = lives.followed_by(store::Incarnation { id, after, time_ms });
+        }
+        let mut assembly = Assembly::begin(options, (&secrets, &keys), bytes, Some(&lives))?;
         let rows = self.each_row(&manifest, |row| Ok(assembly.put(row)?))?;
         before_the_end(current)?;
         assembly.finish()?;

@@ -69,7 +69,8 @@ pub fn take(
     packer.write_pack()?;
     let (chunks_new, bytes_new) = (packer.chunks_new, packer.bytes_new);
     let placed = packer.into_placed();
-    let mut manifest = Manifest::new((now_ms, reach), &store.secrets()?, placed);
+    let told = (&store.secrets()?, &store.incarnations()?);
+    let mut manifest = Manifest::new((now_ms, reach), told, placed);
     (manifest.rows, manifest.bytes) = (rows, bytes);
     let name = manifest.save(shelf, &sealer)?;
     Ok(Taken {

@@ -150,6 +150,15 @@ fn a_restored_store_is_equal_row_by_row() {
         assert_eq!(digest_of_store(&store).unwrap(), taken.digest);
         assert_eq!(store.verify(None).unwrap().findings_total, 0);
         assert_eq!(store.stats().unwrap().last_seq.0, seq);
+        let (before, now) = (site.store.incarnations(), store.incarnations());
+        let (before, now) = (before.unwrap(), now.unwrap());
+        assert_eq!((now.last().after.0, now.last().time_ms), (seq, 5));
+        assert_eq!(
+            &now.all()[..1],
+            before.all(),
+            "another life behind the former"
+        );
+        assert_ne!(now.last().id, before.last().id);
     }
     assert!(
         opened
