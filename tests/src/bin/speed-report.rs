@@ -1,5 +1,5 @@
 //! `cargo run --release -p tests --bin speed-report`: the box's limits, then the gateway against them.
-//! `-- --search 100000` measures searches instead, in a site of that many resources.
+//! `-- --search 100000` measures searches instead, in a site that grows to that many resources.
 //! The load generator runs on the same cores; every figure is printed beside what it is held to.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::as_conversions)] // a report prints, and rounds
 

@@ -3,4 +3,5 @@
 pub mod bare;
 pub mod limits;
 pub mod load;
+pub mod records;
 pub mod search;
