@@ -356,6 +356,7 @@ fn stored(new: &NewVersion, rid: Rid, seq: Seq) -> StoredVersion {
         seq,
         deleted: new.deleted,
         was_head: new.becomes_head,
+        making: new.making,
         time_ms: new.time_ms,
         hlc: new.hlc,
         origin: new.origin,

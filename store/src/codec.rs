@@ -2,12 +2,15 @@
 //! variable-length numbers. FORMAT.md shows each with an example.
 
 use crate::{
-    Change, Head, Origin, OriginKind, ResourceKey, Rid, Seq, StoredVersion, Urgency, VersionId,
+    Change, Head, Making, Origin, OriginKind, ResourceKey, Rid, Seq, StoredVersion, Urgency,
+    VersionId,
 };
 
 const DELETED: u8 = 0x01;
 const REVIEW_OPEN: u8 = 0x02;
 const WAS_HEAD: u8 = 0x04;
+/// Three bits of a version's flags say its making.
+const MAKING_SHIFT: u32 = 3;
 
 /// Key of `heads` and `values`, of `changes` (a seq) and of `audit` (a number).
 pub(crate) fn number_key(number: u64) -> [u8; 8] {
@@ -69,7 +72,8 @@ pub(crate) fn decode_head(rid: Rid, bytes: &[u8]) -> Option<HeadRow> {
 /// The part of a `versions` row before the body; `version.body` is not looked at.
 pub(crate) fn encode_version(version: &StoredVersion) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
-    out.push(flag(DELETED, version.deleted) | flag(WAS_HEAD, version.was_head));
+    let flags = flag(DELETED, version.deleted) | flag(WAS_HEAD, version.was_head);
+    out.push(flags | making_byte(version.making) << MAKING_SHIFT);
     put_number(&mut out, version.seq.0);
     put_time(&mut out, version.time_ms);
     put_number(&mut out, version.hlc);
@@ -100,6 +104,7 @@ pub(crate) fn decode_version(
         version: number,
         deleted: flags & DELETED != 0,
         was_head: flags & WAS_HEAD != 0,
+        making: making_of(flags >> MAKING_SHIFT & 0x07),
         body: Vec::new(),
     };
     Some((version, bytes.len() - input.0.len()))
@@ -135,6 +140,29 @@ pub(crate) fn decode_change(seq: Seq, bytes: &[u8]) -> Option<Change> {
 
 fn flag(bit: u8, set: bool) -> u8 {
     if set { bit } else { 0 }
+}
+
+fn making_byte(making: Making) -> u8 {
+    match making {
+        Making::Untold => 0,
+        Making::Posted => 1,
+        Making::Put => 2,
+        Making::Replaced => 3,
+        Making::Patched => 4,
+    }
+}
+
+/// A number that is not given yet says nothing.
+fn making_of(number: u8) -> Making {
+    let all = [
+        Making::Posted,
+        Making::Put,
+        Making::Replaced,
+        Making::Patched,
+    ];
+    let mut all = all.into_iter();
+    all.find(|making| making_byte(*making) == number)
+        .unwrap_or_default()
 }
 
 fn urgency_byte(urgency: Urgency) -> u8 {
@@ -315,11 +343,12 @@ mod tests {
         #[test]
         fn versions_come_back(
             names: (String, String), seq: u64, time_ms: i64, hlc: u64, origin in origin(), flags: (bool, bool),
+            making in 0..5_u8,
         ) {
             let version = StoredVersion {
                 key: ResourceKey { resource_type: names.0, id: names.1 },
                 rid: Rid(1), version: VersionId(2), seq: Seq(seq), deleted: flags.0,
-                was_head: flags.1, time_ms, hlc, origin, body: Vec::new(),
+                was_head: flags.1, making: making_of(making), time_ms, hlc, origin, body: Vec::new(),
             };
             let mut bytes = encode_version(&version);
             let body_at = bytes.len();

@@ -267,6 +267,7 @@ mod tests {
             body: b"{}".to_vec(),
             deleted: false,
             becomes_head: true,
+            making: crate::Making::Untold,
             review_open: None,
             terms_added: vec![Term(b"all".to_vec())],
             terms_removed: Vec::new(),

@@ -36,9 +36,9 @@ pub use postings::Postings;
 pub use snapshot::{Snapshot, View};
 
 pub use vocabulary::{
-    AuditEntry, Change, Committed, Head, HistoryItem, NewIndex, NewVersion, Origin, OriginKind,
-    Purge, ResourceKey, Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency, VersionId,
-    WriteSet,
+    AuditEntry, Change, Committed, Head, HistoryItem, Making, NewIndex, NewVersion, Origin,
+    OriginKind, Purge, ResourceKey, Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency,
+    VersionId, WriteSet,
 };
 pub use writer::{Keys, OpenOptions, Store};
 
@@ -70,6 +70,7 @@ mod tests {
             seq: Seq(7),
             deleted: false,
             was_head: true,
+            making: Making::Untold,
             time_ms: 1_767_225_600_000,
             hlc: 300,
             origin: Origin {

@@ -39,6 +39,22 @@ pub struct Origin {
     pub number: u16,
 }
 
+/// How a version came to be, as a history tells it. What was written before this was kept, and what
+/// nobody said it of, is [`Making::Untold`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Making {
+    #[default]
+    Untold,
+    /// Under an id that this site gave.
+    Posted,
+    /// Under an id that was asked for, where nothing was, or nothing any more.
+    Put,
+    /// In the place of another version.
+    Replaced,
+    /// Another version, changed in part.
+    Patched,
+}
+
 /// Send order class, most pressing first; the byte on disk is 0 to 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Urgency {
@@ -75,6 +91,7 @@ pub struct StoredVersion {
     pub deleted: bool,
     /// False for a version that was kept aside (an incoming one of a conflict).
     pub was_head: bool,
+    pub making: Making,
     pub time_ms: i64,
     pub hlc: u64,
     pub origin: Origin,
@@ -107,6 +124,7 @@ pub struct NewVersion {
     pub deleted: bool,
     /// False keeps the version beside the head instead of replacing it.
     pub becomes_head: bool,
+    pub making: Making,
     /// Sets the head's review flag after this write; `None` leaves it as it is.
     pub review_open: Option<bool>,
     /// Terms to post for this resource, and terms of its former head to take away.

@@ -35,6 +35,14 @@ struct Sections {
     maps: HashMap<&'static str, Section<ConceptMap>>,
 }
 
+impl Base {
+    /// URL and version of every code system.
+    pub fn code_systems() -> impl Iterator<Item = (String, Option<String>)> {
+        let sections = ALL.systems.values();
+        sections.map(|section| (section.url(), section.version()))
+    }
+}
+
 impl Library for Base {
     fn code_system(&self, canonical: &str) -> Result<Option<Arc<CodeSystem>>, Issue> {
         Ok(find(&ALL.systems, canonical, code_system))

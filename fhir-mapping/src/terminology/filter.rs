@@ -24,6 +24,19 @@ pub enum Test {
     Exists(String, bool),
 }
 
+/// The operators that [`Filter::ready`] knows.
+pub const OPERATORS: [&str; 9] = [
+    "=",
+    "is-a",
+    "descendent-of",
+    "is-not-a",
+    "regex",
+    "in",
+    "not-in",
+    "generalizes",
+    "exists",
+];
+
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 impl Filter {

@@ -33,7 +33,7 @@ pub use jobs::{
     ImportLine, ImportMark, ImportOrder, ImportPlace, ImportSources, Job, JobOrder,
     KEPT_MS as JOB_KEPT_MS, Scope, State as JobState,
 };
-pub use log::{LogPage, LogRequest, Period};
+pub use log::{LogPage, LogPlace, LogRequest, Period};
 pub use merge::{MergeOrder, Merged};
 pub use purge::{PurgeCertificate, PurgeOrder, PurgeReport};
 pub use read::{HistoryPage, VersionInfo, own_id};

@@ -88,6 +88,7 @@ mod tests {
             seq: Seq(rid),
             deleted: false,
             was_head: true,
+            making: store::Making::Untold,
             time_ms: 0,
             hlc: 0,
             origin,

@@ -12,8 +12,8 @@ use gateway_ground::failure::{Category, Failure};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use store::{
-    CommitError, Committed, Head, NewVersion, Origin, OriginKind, Purge, ResourceKey, RowWrite,
-    StoreError, VersionId, View, WriteSet,
+    CommitError, Committed, Head, Making, NewVersion, Origin, OriginKind, Purge, ResourceKey,
+    RowWrite, StoreError, VersionId, View, WriteSet,
 };
 
 /// A write set in the making. Heads given by [`Plan::head`] are those before this transaction.
@@ -31,6 +31,8 @@ pub(super) struct Plan<'p, 't> {
 struct Given {
     newest: VersionId,
     posted: Posted,
+    /// There is a head, and it is no deletion.
+    is_live: bool,
 }
 
 /// How a new version stands beside the ones before.
@@ -40,6 +42,8 @@ pub(super) struct Placement {
     pub(super) becomes_head: bool,
     /// Sets the review flag of the head; `None` leaves it.
     pub(super) review_open: Option<bool>,
+    /// What a history calls it; `None` leaves it to whether there is something in its place.
+    pub(super) making: Option<Making>,
     /// Who authored the content; `None` is the actor.
     pub(super) origin: Option<Origin>,
     /// Hybrid time of the content; `None` takes a new one.
@@ -63,6 +67,7 @@ impl Placement {
         Placement {
             becomes_head: true,
             review_open: None,
+            making: None,
             origin: None,
             hlc: None,
             action,
@@ -116,6 +121,7 @@ impl<'p, 't> Plan<'p, 't> {
             None => Given {
                 newest: head.map_or(VersionId(0), |head| head.newest),
                 posted: indexing::posted(self.view, head.as_ref(), &self.inner.zone)?,
+                is_live: head.is_some_and(|head| !head.deleted),
             },
         };
         given.newest = VersionId(given.newest.0 + 1);
@@ -150,6 +156,10 @@ impl<'p, 't> Plan<'p, 't> {
         placement: Placement,
         (mut stamped, given): (Stamped, &mut Given),
     ) -> Stamped {
+        let making = placement.making.unwrap_or(match given.is_live {
+            true => Making::Replaced,
+            false => Making::Put,
+        });
         let (mut terms, mut values) = (indexing::TermDiff::default(), Vec::new());
         if let Some(content) = content {
             stamped.body = content.body(stamped.version, stamped.time_ms);
@@ -160,6 +170,7 @@ impl<'p, 't> Plan<'p, 't> {
             values = new.map(|new| new.encode()).unwrap_or_default();
             let next = Posted::certain(new_terms.clone());
             terms = std::mem::replace(&mut given.posted, next).diff(new_terms);
+            given.is_live = content.is_some();
         }
         self.set
             .audit
@@ -170,6 +181,7 @@ impl<'p, 't> Plan<'p, 't> {
             body: stamped.body.clone(),
             deleted: content.is_none(),
             becomes_head: placement.becomes_head,
+            making,
             review_open: placement.review_open,
             terms_added: terms.added,
             terms_removed: terms.removed,

@@ -3,15 +3,17 @@
 use super::Repository;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
-use store::{Head, Moment, ResourceKey, Rid, StoredVersion, VersionId, View};
+use store::{Head, Making, Moment, ResourceKey, Rid, StoredVersion, VersionId, View};
 use uuid::{Builder, Uuid, Version};
 
 /// What history and bundles say of a version besides its body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VersionInfo {
     pub stored: StoredVersion,
-    /// POST for a first version under an id of ours, DELETE for deletions, PUT for all others.
+    /// DELETE, POST under an id of ours, PATCH, or PUT.
     pub method: &'static str,
+    /// 204, 201 where nothing was or nothing any more, or 200.
+    pub status: &'static str,
 }
 
 /// A page of an instance's history, newest first. Versions kept aside are part of it.
@@ -73,8 +75,7 @@ impl Repository {
         let mut versions = Vec::with_capacity(items.len().min(count));
         for (version, _) in items.iter().take(count) {
             if let Some(stored) = view.version(head.rid, *version)? {
-                let method = method(&stored);
-                versions.push(VersionInfo { stored, method });
+                versions.push(VersionInfo::of(stored));
             }
         }
         let more = items.len() > count;
@@ -98,13 +99,26 @@ impl Repository {
     }
 }
 
-/// How this version came to be. A first version under an id of ours was posted; under any other id
-/// it was put there, and whoever replays the history must put it there too.
-pub(super) fn method(stored: &StoredVersion) -> &'static str {
-    match stored.version {
-        _ if stored.deleted => "DELETE",
-        VersionId(1) if is_own_id(&stored.key.id) => "POST",
-        _ => "PUT",
+impl VersionInfo {
+    /// Of a version that does not say how it was made: a first version under an id of ours was
+    /// posted; under any other id it was put there, and whoever replays the history must put it
+    /// there too.
+    pub(super) fn of(stored: StoredVersion) -> VersionInfo {
+        let is_first = stored.version == VersionId(1);
+        let (method, status) = match stored.making {
+            _ if stored.deleted => ("DELETE", "204"),
+            Making::Untold if is_first && is_own_id(&stored.key.id) => ("POST", "201"),
+            Making::Untold if is_first => ("PUT", "201"),
+            Making::Posted => ("POST", "201"),
+            Making::Put => ("PUT", "201"),
+            Making::Patched => ("PATCH", "200"),
+            Making::Untold | Making::Replaced => ("PUT", "200"),
+        };
+        VersionInfo {
+            stored,
+            method,
+            status,
+        }
     }
 }
 
@@ -156,4 +170,49 @@ fn gone(key: &ResourceKey, version: VersionId) -> Failure {
     let (type_, id) = (&key.resource_type, &key.id);
     let text = std::format!("{type_}/{id} was deleted by version {}", version.0);
     Failure::new(Category::Gone, "E-READ-3", IssueCode::Deleted, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::{Origin, OriginKind, Seq};
+
+    /// Versions of stores that did not say it yet go on telling what can be known.
+    #[test]
+    fn how_versions_were_made() {
+        let check = |(id, version): (&str, u64), making, expected: &str| {
+            let key = ResourceKey {
+                resource_type: "Patient".to_owned(),
+                id: id.to_owned(),
+            };
+            let origin = Origin {
+                kind: OriginKind::Client,
+                number: 0,
+            };
+            let told = VersionInfo::of(StoredVersion {
+                key,
+                rid: Rid(1),
+                version: VersionId(version),
+                seq: Seq(1),
+                deleted: false,
+                was_head: true,
+                making,
+                time_ms: 0,
+                hlc: 0,
+                origin,
+                body: Vec::new(),
+            });
+            let told = std::format!("{} {}", told.method, told.status);
+            assert_eq!(told, expected, "{id} {version} {making:?}");
+        };
+        let own = own_id();
+        check(("a", 1), Making::Untold, "PUT 201");
+        check((&own, 1), Making::Untold, "POST 201");
+        check((&own, 2), Making::Untold, "PUT 200");
+        check((&own, 1), Making::Put, "PUT 201");
+        check(("a", 1), Making::Posted, "POST 201");
+        check(("a", 3), Making::Put, "PUT 201");
+        check(("a", 3), Making::Replaced, "PUT 200");
+        check(("a", 3), Making::Patched, "PATCH 200");
+    }
 }

@@ -12,7 +12,13 @@ use store::{ResourceKey, Rid, StoredVersion, VersionId, View};
 
 /// Code systems as last read: a large one takes long to read and seldom changes.
 #[derive(Default)]
-pub(super) struct Cache(Mutex<HashMap<(Rid, VersionId), Arc<CodeSystem>>>);
+pub(super) struct Cache {
+    systems: Mutex<HashMap<(Rid, VersionId), Arc<CodeSystem>>>,
+    names: Mutex<HashMap<(Rid, VersionId), Named>>,
+}
+
+/// URL and version of a definition.
+type Named = (String, Option<String>);
 
 /// Code systems kept; with one more, all are read anew.
 const CACHED_MAX: usize = 64;
@@ -22,6 +28,31 @@ const VERSIONS_MAX: usize = 32;
 const MAPS_MAX: usize = 64;
 
 impl Repository {
+    /// URL and version of the code systems that this site holds, the first `limit` of them. Reads
+    /// each one once: for a blocking thread.
+    pub fn code_systems(&self, limit: usize) -> Result<Vec<Named>, Failure> {
+        let heads = self.heads("CodeSystem", limit)?;
+        let lock = || {
+            let names = self.inner.terminology.names.lock();
+            names.unwrap_or_else(PoisonError::into_inner)
+        };
+        let known = std::mem::take(&mut *lock());
+        let (snapshot, mut names) = (self.store().snapshot()?, HashMap::new());
+        let view = snapshot.view();
+        for head in heads {
+            let place = (head.rid, head.version);
+            let named = match known.get(&place) {
+                Some(named) => Some(named.clone()),
+                None => named(view.version(place.0, place.1)?)?,
+            };
+            names.extend(named.map(|named| (place, named)));
+        }
+        let mut all: Vec<Named> = names.values().cloned().collect();
+        all.sort_unstable();
+        *lock() = names;
+        Ok(all)
+    }
+
     /// Judges codes in one snapshot. CPU bound: for a blocking thread.
     pub fn with_terminology<T>(
         &self,
@@ -35,6 +66,13 @@ impl Repository {
         };
         ask(&Terminology::new(&library)).map_err(refused)
     }
+}
+
+/// One without a URL cannot be asked for.
+fn named(stored: Option<StoredVersion>) -> Result<Option<Named>, Failure> {
+    let tree = stored.as_ref().map(tree).transpose()?;
+    let text = |name: &str| tree.as_ref()?.str_at(&[name]).map(str::to_owned);
+    Ok(text("url").map(|url| (url, text("version"))))
 }
 
 /// A finding about definitions as an answer.
@@ -151,7 +189,12 @@ impl Library for Shelf<'_> {
             return Base.code_system(canonical);
         };
         let place = (stored.rid, stored.version);
-        let lock = || self.cache.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || {
+            self.cache
+                .systems
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         if let Some(known) = lock().get(&place) {
             return Ok(Some(Arc::clone(known)));
         }

@@ -208,6 +208,7 @@ mod tests {
             body: body.as_bytes().to_vec(),
             deleted: body.is_empty(),
             becomes_head: true,
+            making: store::Making::Untold,
             review_open: None,
             terms_added: Vec::new(),
             terms_removed: Vec::new(),

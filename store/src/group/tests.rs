@@ -36,6 +36,7 @@ fn version(name: u8) -> crate::NewVersion {
         body: vec![b'{'; 3000],
         deleted: false,
         becomes_head: true,
+        making: crate::Making::Untold,
         review_open: None,
         terms_added: Vec::new(),
         terms_removed: Vec::new(),

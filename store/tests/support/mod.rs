@@ -80,6 +80,7 @@ pub(crate) fn version(id: &str, number: u64, body: &str) -> NewVersion {
         body: body.as_bytes().to_vec(),
         deleted: body.is_empty(),
         becomes_head: true,
+        making: store::Making::Untold,
         review_open: None,
         terms_added: vec![term(id)],
         terms_removed: Vec::new(),

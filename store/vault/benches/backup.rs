@@ -159,6 +159,7 @@ fn observation(id: u64, version: u64) -> NewVersion {
         body: body.into_bytes(),
         deleted: false,
         becomes_head: true,
+        making: store::Making::Untold,
         review_open: None,
         terms_added: if is_new {
             terms

@@ -1,26 +1,46 @@
 //! GET Type/id/_history, Type/_history and _history: versions, newest first, deletions and versions
-//! kept aside included; `_since`, `_at`, `_count`. <https://hl7.org/fhir/R4/http.html#history>
+//! kept aside included; `_since`, `_at`, `_count`, `_sort`, `_summary`, `_elements`.
+//! <https://hl7.org/fhir/R4/http.html#history>
 
 use super::bundle_text::BundleText;
-use super::{Surface, answers, aside, preconditions};
+use super::{Surface, answers, aside, preconditions, read};
 use crate::exchange::{Answer, Exchange};
 use fhir_mapping::model::{IssueCode, Json};
 use fhir_mapping::search::{Handling, Zone, period_ms};
+use fhir_mapping::subset::Subset;
 use gateway_ground::clock::format_instant;
 use gateway_ground::failure::{Category, Failure};
-use gateway_repository::{LogPage, LogRequest, Period, VersionInfo};
+use gateway_repository::{LogPage, LogPlace, LogRequest, Period, VersionInfo};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use store::ResourceKey;
 
-/// Continues before this version or place in the log: our own parameter in `next` links.
+/// Where a page begins, a version or a place in the log: our own parameters in `next` links.
 const BEFORE: &str = "_before";
+const AFTER: &str = "_after";
+/// The end of all pages when the oldest come first.
+const UNTIL: &str = "_until";
+/// What is understood besides `_sort`.
+const KNOWN: [&str; 10] = [
+    "_count",
+    "_since",
+    "_at",
+    "_summary",
+    "_elements",
+    BEFORE,
+    AFTER,
+    UNTIL,
+    "_format",
+    "_pretty",
+];
 
 /// What a history was asked for.
 struct Asked {
+    /// 0 only counts.
     count: usize,
-    before: Option<u64>,
+    place: LogPlace,
     period: Period,
-    /// The query of the self link.
+    subset: Option<Subset>,
+    /// The query of the self link, without the place.
     used: String,
 }
 
@@ -31,14 +51,9 @@ pub(super) fn answer(
 ) -> Result<Answer, Failure> {
     let asked = Asked::read(surface, exchange)?;
     let url = format!("{}/{}/{}", exchange.base_url, key.resource_type, key.id);
-    let repository = &surface.repository;
-    let is_whole = asked.period == Period::default();
-    let total = match is_whole {
-        true => Some(repository.history(key, None, 0)?.total),
-        false => None,
-    };
-    let page = repository.history_within(key, asked.period, (asked.before, asked.count))?;
-    Ok(bundle(&page, (&url, &asked), (exchange, total)))
+    let from = (asked.place, asked.count);
+    let page = surface.repository.history_within(key, asked.period, from)?;
+    Ok(bundle(&page, (&url, &asked), exchange))
 }
 
 /// History of a type, or of the whole site.
@@ -51,7 +66,7 @@ pub(super) async fn of_many(
     let request = LogRequest {
         resource_type: resource_type.map(str::to_owned),
         period: asked.period,
-        before: asked.before,
+        place: asked.place,
         count: asked.count,
     };
     let repository = surface.repository.clone();
@@ -60,25 +75,36 @@ pub(super) async fn of_many(
         Some(name) => format!("{}/{name}", exchange.base_url),
         None => exchange.base_url.clone(),
     };
-    Ok(bundle(&page, (&url, &asked), (exchange, None)))
+    Ok(bundle(&page, (&url, &asked), exchange))
 }
 
-fn bundle(
-    page: &LogPage,
-    (url, asked): (&str, &Asked),
-    (exchange, total): (&Exchange, Option<u64>),
-) -> Answer {
-    let url = format!("{url}/_history?{}", asked.used);
-    let mut links = vec![("self", url.clone())];
-    let next = page.next.map(|next| format!("{url}&{BEFORE}={next}"));
-    links.extend(next.map(|next| ("next", next)));
-    let mut bundle = BundleText::new("history", total, &links);
+fn bundle(page: &LogPage, (url, asked): (&str, &Asked), exchange: &Exchange) -> Answer {
+    let link = |place: LogPlace| format!("{url}/_history?{}{}", asked.used, shown(place));
+    let mut links = vec![("self", link(asked.place))];
+    links.extend(page.next.map(|next| ("next", link(next))));
+    let mut bundle = BundleText::new("history", page.total, &links);
     for version in &page.versions {
         let key = &version.stored.key;
         let full_url = format!("{}/{}/{}", exchange.base_url, key.resource_type, key.id);
-        bundle.push(Some(&full_url), &version.stored.body, &members(version));
+        let body = match &asked.subset {
+            Some(how) if !version.stored.deleted => read::lessened(&version.stored.body, how),
+            _ => version.stored.body.as_slice().into(),
+        };
+        bundle.push(Some(&full_url), &body, &members(version));
     }
     answers::body(bundle.finish())
+}
+
+/// The place of a page as its link says it.
+fn shown(place: LogPlace) -> String {
+    match place {
+        LogPlace::Before(None) | LogPlace::After { until: None, .. } => String::new(),
+        LogPlace::Before(Some(before)) => format!("&{BEFORE}={before}"),
+        LogPlace::After {
+            last,
+            until: Some(until),
+        } => format!("&{AFTER}={last}&{UNTIL}={until}"),
+    }
 }
 
 fn members(version: &VersionInfo) -> [(&'static str, Json); 2] {
@@ -88,14 +114,9 @@ fn members(version: &VersionInfo) -> [(&'static str, Json); 2] {
         "POST" => key.resource_type.clone(),
         _ => format!("{}/{}", key.resource_type, key.id),
     };
-    let status = match method {
-        "DELETE" => "204",
-        _ if stored.version.0 == 1 => "201",
-        _ => "200",
-    };
     let request = Json::object([("method", method.into()), ("url", url.into())]);
     let response = Json::object([
-        ("status", status.into()),
+        ("status", version.status.into()),
         ("etag", answers::etag(stored.version).into()),
         ("lastModified", format_instant(stored.time_ms).into()),
     ]);
@@ -106,29 +127,63 @@ impl Asked {
     fn read(surface: &Surface, exchange: &Exchange) -> Result<Asked, Failure> {
         check_parameters(exchange)?;
         let zone = surface.repository.zone();
-        let count = number(exchange, "_count")?.and_then(|count| usize::try_from(count).ok());
-        let count = count
-            .unwrap_or(surface.page_size)
-            .clamp(1, surface.page_size_max);
-        let since = period(exchange, "_since", zone)?;
-        let at = period(exchange, "_at", zone)?;
-        let mut used = format!("_count={count}");
-        for name in ["_since", "_at"] {
-            if let Some(value) = last(exchange, name) {
+        let count = count(surface, exchange)?;
+        let mut used = match count {
+            0 => "_summary=count".to_owned(),
+            count => format!("_count={count}"),
+        };
+        let subset = match count {
+            0 => None,
+            _ => read::wanted(&exchange.query)?,
+        };
+        for name in ["_since", "_at", "_sort", "_summary", "_elements"] {
+            let is_used = match name {
+                "_sort" => is_oldest_first(exchange),
+                "_summary" | "_elements" => subset.is_some(),
+                _ => true,
+            };
+            if let Some(value) = last(exchange, name).filter(|_| is_used) {
                 let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
                 used.push_str(&format!("&{name}={value}"));
             }
         }
         Ok(Asked {
             count,
-            before: number(exchange, BEFORE)?,
+            place: place(exchange)?,
             period: Period {
-                since_ms: since.map(|(start, _)| start),
-                at_ms: at,
+                since_ms: period(exchange, "_since", zone)?.map(|(start, _)| start),
+                at_ms: period(exchange, "_at", zone)?,
             },
+            subset,
             used,
         })
     }
+}
+
+/// `_count=0` and `_summary=count` ask for the total alone.
+fn count(surface: &Surface, exchange: &Exchange) -> Result<usize, Failure> {
+    if last(exchange, "_summary") == Some("count") {
+        return Ok(0);
+    }
+    let count = number(exchange, "_count")?;
+    let count = count.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+    Ok(count
+        .unwrap_or(surface.page_size)
+        .min(surface.page_size_max))
+}
+
+fn place(exchange: &Exchange) -> Result<LogPlace, Failure> {
+    Ok(match is_oldest_first(exchange) {
+        true => LogPlace::After {
+            last: number(exchange, AFTER)?.unwrap_or(0),
+            until: number(exchange, UNTIL)?,
+        },
+        false => LogPlace::Before(number(exchange, BEFORE)?),
+    })
+}
+
+fn is_oldest_first(exchange: &Exchange) -> bool {
+    last(exchange, "_sort") == Some("_lastUpdated")
 }
 
 fn last<'e>(exchange: &'e Exchange, name: &str) -> Option<&'e str> {
@@ -157,22 +212,20 @@ fn period(exchange: &Exchange, name: &str, zone: &Zone) -> Result<Option<(i64, i
     })
 }
 
-/// Under strict handling, a parameter that has no effect is refused. Newest first is the one order.
+/// Under strict handling, a parameter that has no effect is refused. Versions are in the order in
+/// which they were made, newest or oldest first.
 fn check_parameters(exchange: &Exchange) -> Result<(), Failure> {
-    let known = ["_count", "_since", "_at", BEFORE, "_format", "_pretty"];
+    const ORDERS: [&str; 3] = ["-_lastUpdated", "_lastUpdated", "none"];
     let unknown = exchange.query.iter().find(|(name, value)| {
-        let is_own_order = name == "_sort" && matches!(value.as_str(), "-_lastUpdated" | "none");
-        !known.contains(&name.as_str()) && !is_own_order
+        let is_order = name == "_sort" && ORDERS.contains(&value.as_str());
+        !KNOWN.contains(&name.as_str()) && !is_order
     });
     match unknown {
         Some(_) if preconditions::handling(&exchange.headers) == Handling::Strict => {
-            let text = "history knows _count, _since, _at, _format and _pretty, newest first";
-            Err(Failure::new(
-                Category::Incorrect,
-                "E-HISTORY-2",
-                IssueCode::NotSupported,
-                text,
-            ))
+            let text = "history knows _count, _since, _at, _sort by _lastUpdated, _summary, \
+                        _elements, _format and _pretty";
+            let code = IssueCode::NotSupported;
+            Err(Failure::new(Category::Incorrect, "E-HISTORY-2", code, text))
         }
         _ => Ok(()),
     }

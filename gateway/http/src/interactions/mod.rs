@@ -68,7 +68,7 @@ pub async fn run(surface: &Surface, exchange: Exchange) -> Result<Answer, Failur
             id,
             version,
         } => vread::answer(surface, asked, (&key(resource_type, id), version)),
-        Interaction::Capabilities => capabilities::answer(surface, &exchange.base_url),
+        Interaction::Capabilities => Box::pin(capabilities::answer(surface, asked)).await,
         Interaction::History { resource_type, id } => {
             history::answer(surface, asked, &key(resource_type, id))
         }

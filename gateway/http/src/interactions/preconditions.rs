@@ -26,7 +26,11 @@ pub(super) fn version(tag: &str) -> Result<VersionId, Failure> {
 
 /// True when `If-None-Match` names this version (or any, with `*`): the client has it already.
 pub(super) fn has_already(headers: &HeaderMap, version: VersionId) -> bool {
-    let wanted = version.0.to_string();
+    has_tag(headers, &version.0.to_string())
+}
+
+/// The same for a tag that is no version.
+pub(super) fn has_tag(headers: &HeaderMap, wanted: &str) -> bool {
     let values = headers.get_all(header::IF_NONE_MATCH).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
     texts

@@ -6,6 +6,7 @@ use crate::exchange::{Answer, Exchange};
 use fhir_mapping::model::{IssueCode, Limits, format, parse};
 use fhir_mapping::subset::{Subset, subset};
 use gateway_ground::failure::{Category, Failure};
+use std::borrow::Cow;
 use store::{ResourceKey, StoredVersion};
 
 pub(super) fn answer(
@@ -23,15 +24,21 @@ pub(super) fn shown(exchange: &Exchange, mut stored: StoredVersion) -> Result<An
         return Ok(answers::empty(304, Some((stored.version, stored.time_ms))));
     }
     if let Some(how) = wanted {
-        let tree = parse(&stored.body, Limits::default())
-            .map_err(|issue| Failure::of(Category::Fault, vec![issue]))?;
-        stored.body = format(&subset(&tree, &how)).into_bytes();
+        stored.body = lessened(&stored.body, &how).into_owned();
     }
     Ok(answers::stored(stored))
 }
 
+/// A part of a stored resource.
+pub(super) fn lessened<'b>(body: &'b [u8], how: &Subset) -> Cow<'b, [u8]> {
+    match parse(body, Limits::default()) {
+        Ok(tree) => Cow::Owned(format(&subset(&tree, how)).into_bytes()),
+        Err(_stored_bodies_parse) => Cow::Borrowed(body),
+    }
+}
+
 /// `_summary` and `_elements` of the request, if any.
-fn wanted(query: &[(String, String)]) -> Result<Option<Subset>, Failure> {
+pub(super) fn wanted(query: &[(String, String)]) -> Result<Option<Subset>, Failure> {
     let last = |name: &str| {
         let mut pairs = query.iter().rev();
         let found = pairs.find(|(n, value)| n == name && !value.is_empty());

@@ -56,6 +56,7 @@ mod tests {
             seq: Seq(1),
             deleted: false,
             was_head: true,
+            making: store::Making::Untold,
             time_ms: 0,
             hlc: 0,
             origin: Origin {

@@ -237,6 +237,7 @@ mod tests {
                 body: body.into_bytes(),
                 deleted: false,
                 becomes_head: true,
+                making: store::Making::Untold,
                 review_open: None,
                 terms_added: vec![store::Term(b"Patient".to_vec())],
                 terms_removed: Vec::new(),

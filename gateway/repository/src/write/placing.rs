@@ -8,7 +8,7 @@ use super::reserved;
 use super::resolution::Resolution;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
-use store::{Head, ResourceKey, StoreError, StoredVersion, VersionId, View};
+use store::{Head, Making, ResourceKey, StoreError, StoredVersion, VersionId, View};
 
 /// One write, as the answers have it.
 pub(super) fn place(
@@ -33,13 +33,14 @@ pub(super) fn place(
             },
             Some(content),
             _,
-        ) => update(plan, &key_of(resource, id), content, *if_match),
+        ) => update(plan, &key_of(resource, id), content, (*if_match, None)),
         (Write::UpdateWhere { if_match, .. }, Some(content), [existing, ..]) => {
-            update(plan, existing, content, *if_match)
+            update(plan, existing, content, (*if_match, None))
         }
         (
             Write::UpdateWhere {
                 id,
+                is_id_given,
                 resource,
                 if_match,
                 ..
@@ -51,7 +52,8 @@ pub(super) fn place(
             if plan.head(&key)?.is_some_and(|head| !head.deleted) {
                 return Err(not_the_one(&key));
             }
-            update(plan, &key, content, *if_match)
+            let making = (!is_id_given).then_some(Making::Posted);
+            update(plan, &key, content, (*if_match, making))
         }
         (Write::Delete { key, if_match }, ..) => delete(plan, key, *if_match),
         (
@@ -64,7 +66,7 @@ pub(super) fn place(
             keys,
         ) => delete_all(plan, resource_type, (keys, *if_match)),
         (Write::Patch { .. }, Some(content), _) => match resolution.bases.get(&index) {
-            Some(base) => update(plan, &base.key, content, None),
+            Some(base) => update(plan, &base.key, content, (None, Some(Making::Patched))),
             None => Err(StoreError::Invalid("a patch of nothing".to_owned()).into()),
         },
         (_, None, _) => Err(StoreError::Invalid("no content".to_owned()).into()),
@@ -95,7 +97,11 @@ fn create(
             text,
         ));
     }
-    let stamped = plan.add(&key, Some(content), Placement::head("create"))?;
+    let placement = Placement {
+        making: Some(Making::Posted),
+        ..Placement::head("create")
+    };
+    let stamped = plan.add(&key, Some(content), placement)?;
     Ok(made(WrittenKind::Created, key, stamped))
 }
 
@@ -103,10 +109,14 @@ fn update(
     plan: &mut Plan<'_, '_>,
     key: &ResourceKey,
     content: &Unstamped,
-    if_match: Option<VersionId>,
+    (if_match, making): (Option<VersionId>, Option<Making>),
 ) -> Result<Written, Failure> {
+    let placement = Placement {
+        making,
+        ..Placement::head("update")
+    };
     let Some(head) = matched_head(plan, key, if_match)? else {
-        let stamped = plan.add(key, Some(content), Placement::head("update"))?;
+        let stamped = plan.add(key, Some(content), placement)?;
         return Ok(made(WrittenKind::Created, key.clone(), stamped));
     };
     let marked = match head.review_open {
@@ -120,7 +130,7 @@ fn update(
             return Ok(kept(WrittenKind::Unchanged, stored));
         }
     }
-    let stamped = plan.add(key, Some(content), Placement::head("update"))?;
+    let stamped = plan.add(key, Some(content), placement)?;
     Ok(made(WrittenKind::Updated, key.clone(), stamped))
 }
 

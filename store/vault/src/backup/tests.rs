@@ -79,6 +79,7 @@ impl Site {
             .into_bytes(),
             deleted: false,
             becomes_head: true,
+            making: store::Making::Untold,
             review_open: None,
             terms_added: vec![Term(format!("name {}", id % 100).into_bytes())],
             terms_removed: Vec::new(),

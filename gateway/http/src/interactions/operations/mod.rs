@@ -26,6 +26,7 @@ use std::pin::Pin;
 use store::ResourceKey;
 
 pub use inputs::Inputs;
+pub(super) use terminology::EXPANSION_PARAMETERS;
 
 #[cfg(test)]
 mod tests;

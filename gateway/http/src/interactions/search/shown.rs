@@ -2,8 +2,9 @@
 
 use super::asked::{AFTER, Search};
 use crate::interactions::bundle_text::BundleText;
-use fhir_mapping::model::{Issue, IssueCode, Json, Limits, Severity, format, parse};
-use fhir_mapping::subset::{Subset, subset};
+use crate::interactions::read;
+use fhir_mapping::model::{Issue, IssueCode, Json, Severity, format};
+use fhir_mapping::subset::Subset;
 use gateway_ground::failure::outcome;
 use gateway_repository::SearchPage;
 use std::borrow::Cow;
@@ -21,7 +22,7 @@ pub(super) fn bundle(page: &SearchPage, search: &Search, (url, base_url): (&str,
         let mode = Json::object([("mode", mode.into())]);
         let body = match subset {
             None => Cow::Borrowed(stored.body.as_slice()),
-            Some(how) => lessened(&stored.body, how),
+            Some(how) => read::lessened(&stored.body, how),
         };
         bundle.push(Some(&full_url), &body, &[("search", mode)]);
     };
@@ -62,13 +63,6 @@ fn links(page: &SearchPage, search: &Search, url: &str) -> Vec<(&'static str, St
         links.push(("next", link(Some(&next.format(&search.self_link)))));
     }
     links
-}
-
-fn lessened<'a>(body: &'a [u8], how: &Subset) -> Cow<'a, [u8]> {
-    match parse(body, Limits::default()) {
-        Ok(tree) => Cow::Owned(format(&subset(&tree, how)).into_bytes()),
-        Err(_stored_bodies_parse) => Cow::Borrowed(body),
-    }
 }
 
 /// What the client should know about this page.

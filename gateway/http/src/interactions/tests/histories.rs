@@ -1,6 +1,8 @@
 //! History of an instance, a type and the site: order, deletions, times, pages.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// `Type/id/version method status` of all entries of all pages.
 async fn lines(site: &Site, request: &str) -> Vec<String> {
@@ -115,6 +117,138 @@ async fn history_says_who_gave_the_id() {
     assert_eq!(own, [format!("Patient/{id}/1 POST 201")]);
 }
 
+/// Whoever replays a history must do what was done.
+#[tokio::test]
+async fn history_tells_patches_and_what_was_made_again() {
+    let site = Site::new();
+    let own = |active: &str| format!(r#"{{"resourceType":"Patient","id":"a"{active}}}"#);
+    let merge = ["Content-Type: application/merge-patch+json"];
+    let binary = format!(
+        r#"{{"resourceType":"Binary","contentType":"application/merge-patch+json","data":"{}"}}"#,
+        STANDARD.encode(r#"{"active":true}"#)
+    );
+    site.ask("PUT Patient/a", &[], &own("")).await.ok(201);
+    site.ask("PATCH Patient/a", &merge, r#"{"active":false}"#)
+        .await
+        .ok(200);
+    let in_bundle = [entry("PATCH", "Patient/a", "", &binary)];
+    site.bundle("transaction", &in_bundle).await.ok(200);
+    site.ask("PATCH Patient?_id=a", &merge, r#"{"active":null}"#)
+        .await
+        .ok(200);
+    site.ask("PUT Patient/a", &[], &own(r#","active":true"#))
+        .await
+        .ok(200);
+    site.ask("DELETE Patient/a", &[], "").await;
+    site.ask("PUT Patient/a", &[], &own("")).await.ok(201);
+    let expected = [
+        "Patient/a/7 PUT 201",
+        "Patient/a/6 DELETE 204",
+        "Patient/a/5 PUT 200",
+        "Patient/a/4 PATCH 200",
+        "Patient/a/3 PATCH 200",
+        "Patient/a/2 PATCH 200",
+        "Patient/a/1 PUT 201",
+    ];
+    for url in ["_history", "Patient/_history", "Patient/a/_history"] {
+        assert_eq!(lines(&site, &format!("GET {url}")).await, expected, "{url}");
+    }
+    // An update that found nothing: the id is ours if the content brought none.
+    let named = |id: &str| format!(r#"{{"resourceType":"Basic","code":{{"text":"x"}}{id}}}"#);
+    let made = site.ask("PUT Basic?code=x", &[], &named("")).await.ok(201);
+    let id = made.str_at(&["id"]).unwrap().to_owned();
+    site.ask("PUT Basic?code=y", &[], &named(r#","id":"b""#))
+        .await
+        .ok(201);
+    assert_eq!(
+        lines(&site, "GET Basic/_history").await,
+        [
+            "Basic/b/1 PUT 201".to_owned(),
+            format!("Basic/{id}/1 POST 201")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn oldest_first_is_the_same_story_backwards() {
+    let site = Site::new();
+    story(&site).await;
+    let since = "_since=2026-11-24T19:06:21Z";
+    for url in ["_history", "Patient/_history", "Patient/a/_history"] {
+        for asked in ["", since] {
+            let mut newest_first = lines(&site, &format!("GET {url}?{asked}")).await;
+            newest_first.reverse();
+            assert!(!newest_first.is_empty());
+            for count in 1..4 {
+                let asked = format!("GET {url}?_sort=_lastUpdated&_count={count}&{asked}");
+                assert_eq!(lines(&site, &asked).await, newest_first, "{asked}");
+            }
+        }
+        // What is written after the first page is on none.
+        let first = format!("GET {url}?_sort=_lastUpdated&_count=1");
+        let expected = lines(&site, &first).await;
+        let tree = site.ask(&first, &[], "").await.ok(200);
+        let mut links = tree.items("link").iter();
+        let next = links.find(|link| link.str_at(&["relation"]) == Some("next"));
+        let next = next.unwrap().str_at(&["url"]).unwrap();
+        let next = format!("GET {}", next.replace(&format!("{BASE}/"), ""));
+        let again = r#"{"resourceType":"Patient","id":"a","birthDate":"1990"}"#;
+        site.ask("PUT Patient/a", &[], again).await;
+        assert_eq!(lines(&site, &next).await, expected[1..], "{url}");
+        site.ask("DELETE Patient/a", &[], "").await;
+    }
+}
+
+#[tokio::test]
+async fn parts_and_totals_of_histories() {
+    let site = Site::new();
+    story(&site).await;
+    for url in ["_history", "Patient/_history", "Patient/a/_history"] {
+        let tree = site
+            .ask(&format!("GET {url}?_elements=active"), &[], "")
+            .await
+            .ok(200);
+        let bodies = tree.items("entry").iter();
+        for body in bodies.filter_map(|entry| entry.get("resource")) {
+            assert!(body.get("meta").unwrap().get("tag").is_some(), "{url}");
+            assert!(body.get("birthDate").is_none());
+        }
+        for summary in ["_summary=true", "_summary=data", "_summary=text"] {
+            let strict = "Prefer: handling=strict";
+            let tree = site
+                .ask(&format!("GET {url}?{summary}"), &[strict], "")
+                .await
+                .ok(200);
+            let text = fhir_mapping::model::format(&tree);
+            assert!(
+                text.contains("SUBSETTED") && text.contains(summary),
+                "{url}"
+            );
+        }
+        for (query, total) in [
+            ("_summary=count", [6_u64, 4, 3]),
+            ("_count=0", [6, 4, 3]),
+            ("_count=0&_since=2026-11-24T19:06:22Z", [3, 2, 1]),
+            ("_count=0&_sort=_lastUpdated", [6, 4, 3]),
+        ] {
+            let tree = site
+                .ask(&format!("GET {url}?{query}"), &[], "")
+                .await
+                .ok(200);
+            let total = match url {
+                "_history" => total[0],
+                "Patient/_history" => total[1],
+                _ => total[2],
+            };
+            assert_eq!(tree.get("total"), Some(&Json::from(total)), "{url}");
+            assert!(tree.get("entry").is_none());
+        }
+        site.ask(&format!("GET {url}?_summary=some"), &[], "")
+            .await
+            .refused(400, "E-READ-4", "");
+    }
+}
+
 #[tokio::test]
 async fn times_restrict_what_is_told() {
     let site = Site::new();
@@ -198,9 +332,11 @@ async fn times_restrict_what_is_told() {
         }
     }
     let strict = "Prefer: handling=strict";
-    site.ask("GET _history?_sort=_lastUpdated", &[strict], "")
-        .await
-        .refused(400, "E-HISTORY-2", "");
+    for query in ["_sort=name", "_sort=-_lastUpdated,_id", "name=x"] {
+        site.ask(&format!("GET _history?{query}"), &[strict], "")
+            .await
+            .refused(400, "E-HISTORY-2", "");
+    }
     site.ask("GET _history?_sort=-_lastUpdated", &[strict], "")
         .await
         .ok(200);

@@ -77,7 +77,7 @@ async fn the_life_of_one_resource() {
     site.ask("PUT Patient/a", &[], other).await.ok(201);
     assert_eq!(
         history(&site, "GET Patient/a/_history").await,
-        "4 PUT 200; 3 DELETE 204; 2 PUT 200; 1 PUT 201"
+        "4 PUT 201; 3 DELETE 204; 2 PUT 200; 1 PUT 201"
     );
     assert_eq!(site.page("GET Patient").await.0, ["a"]);
 }
@@ -201,5 +201,84 @@ async fn the_capability_statement_is_sound() {
         .collect();
     for name in ["identifier", "family", "birthdate", "_id"] {
         assert!(names.contains(&name), "{name} of {names:?}");
+    }
+}
+
+#[tokio::test]
+async fn statements_are_sound_in_every_mode_and_cached() {
+    let site = Site::new();
+    for (mode, kind) in [
+        ("", "CapabilityStatement"),
+        ("?mode=full", "CapabilityStatement"),
+        ("?mode=normative", "CapabilityStatement"),
+        ("?mode=terminology", "TerminologyCapabilities"),
+    ] {
+        let asked = format!("GET metadata{mode}");
+        let reply = site.ask(&asked, &[], "").await;
+        let tree = reply.ok(200);
+        assert_eq!(tree.resource_type(), Some(kind));
+        assert_eq!(fhir_mapping::validate::structure(&tree), [], "{mode}");
+        let known = format!("If-None-Match: {}", reply.header("etag"));
+        let again = site.ask(&asked, &[&known], "").await;
+        assert_eq!((again.status, again.text.as_str()), (304, ""), "{mode}");
+        assert_eq!(again.header("etag"), reply.header("etag"));
+        let stale = site.ask(&asked, &["If-None-Match: W/\"1\""], "").await;
+        assert_eq!(stale.status, 200);
+    }
+    site.ask("GET metadata?mode=all", &[], "")
+        .await
+        .refused(400, "E-STATEMENT-1", "");
+}
+
+/// A code system that is loaded is told, with its versions; the ETag changes with it.
+#[tokio::test]
+async fn terminology_capabilities_tell_what_is_loaded() {
+    let site = Site::new();
+    let told = async || {
+        let reply = site.ask("GET metadata?mode=terminology", &[], "").await;
+        let tree = reply.ok(200);
+        let systems = tree.items("codeSystem").iter();
+        let versions: Vec<_> = systems
+            .filter(|system| system.str_at(&["uri"]) == Some("urn:colours"))
+            .flat_map(|system| system.items("version"))
+            .map(|version| version.str_at(&["code"]).unwrap_or("").to_owned())
+            .collect();
+        (versions, reply.header("etag").to_owned())
+    };
+    let (before, first_tag) = told().await;
+    assert!(before.is_empty());
+    for version in ["1", "2"] {
+        let system = format!(
+            r#"{{"resourceType":"CodeSystem","id":"c{version}","url":"urn:colours","version":"{version}","status":"active","content":"complete","concept":[{{"code":"red"}}]}}"#
+        );
+        site.ask(&format!("PUT CodeSystem/c{version}"), &[], &system)
+            .await
+            .ok(201);
+    }
+    let (after, tag) = told().await;
+    assert_eq!(after, ["1", "2"]);
+    assert_ne!(tag, first_tag);
+    site.ask("DELETE CodeSystem/c1", &[], "").await;
+    assert_eq!(told().await.0, ["2"]);
+    // What is claimed for $expand is heeded, not refused.
+    let tree = site
+        .ask("GET metadata?mode=terminology", &[], "")
+        .await
+        .ok(200);
+    for parameter in tree.get("expansion").unwrap().items("parameter") {
+        let name = parameter.str_at(&["name"]).unwrap();
+        let value = match name {
+            "offset" | "count" => "1",
+            "filter" | "displayLanguage" => "de",
+            _ => "true",
+        };
+        let set = "http://hl7.org/fhir/ValueSet/administrative-gender";
+        site.ask(
+            &format!("GET ValueSet/$expand?url={set}&{name}={value}"),
+            &[],
+            "",
+        )
+        .await
+        .ok(200);
     }
 }

@@ -14,10 +14,8 @@ use uuid::Uuid;
 /// More codes than this are given in pages only.
 const LISTED_MAX: usize = 10_000;
 
-const KNOWN: [&str; 15] = [
-    "url",
-    "valueSet",
-    "valueSetVersion",
+/// What shapes the list.
+pub(in crate::interactions) const HEEDED: [&str; 9] = [
     "filter",
     "offset",
     "count",
@@ -27,10 +25,10 @@ const KNOWN: [&str; 15] = [
     "excludeNested",
     "excludeNotForUI",
     "displayLanguage",
-    "date",
-    "context",
-    "contextDirection",
 ];
+
+/// Of R4, but not here.
+const REFUSED: [&str; 3] = ["date", "context", "contextDirection"];
 
 /// How the list is to look.
 struct Wishes {
@@ -45,8 +43,13 @@ struct Wishes {
 }
 
 pub(in super::super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
-    asked.inputs.check_known(&KNOWN)?;
-    for name in ["date", "context", "contextDirection"] {
+    let known = [
+        &["url", "valueSet", "valueSetVersion"],
+        &HEEDED[..],
+        &REFUSED,
+    ];
+    asked.inputs.check_known(&known.concat())?;
+    for name in REFUSED {
         if asked.inputs.text(name)?.is_some() {
             return Err(inputs::wrong(
                 name,

@@ -7,6 +7,7 @@ mod subsumes;
 mod translate;
 mod validate_code;
 
+pub(in crate::interactions) use expand::HEEDED as EXPANSION_PARAMETERS;
 pub(super) use expand::answer as expand;
 pub(super) use lookup::answer as lookup;
 pub(super) use subsumes::answer as subsumes;

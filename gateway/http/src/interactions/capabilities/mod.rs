@@ -1,19 +1,23 @@
-//! GET metadata: what works, from the same lists that routing and searching use.
-//! <https://hl7.org/fhir/R4/http.html#capabilities>
+//! GET metadata: what works, from the same lists that routing and searching use; `mode`, and an ETag
+//! by which a client need not load it again. <https://hl7.org/fhir/R4/http.html#capabilities>
+
+mod terminology;
 
 use super::operations::{self, Operation, Target};
 use super::search::claims;
-use super::{Surface, answers};
-use crate::exchange::Answer;
-use fhir_mapping::model::{Json, format};
+use super::{Surface, answers, preconditions};
+use crate::exchange::{Answer, Exchange};
+use fhir_mapping::model::{IssueCode, Json, format};
 use fhir_mapping::search::Doubt;
 use fhir_mapping::validate::resource_types;
-use gateway_ground::failure::Failure;
+use gateway_ground::failure::{Category, Failure};
+use http::{HeaderValue, header};
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
 
 /// Day of the last change to what this statement claims.
-const STATEMENT_DATE: &str = "2026-11-24";
+const STATEMENT_DATE: &str = "2026-11-25";
 
 /// Types that are spoken on the wire but never stored.
 const NOT_STORED: [&str; 4] = [
@@ -55,8 +59,20 @@ const PATCH_FORMATS: [&str; 4] = [
 /// Where the address of the web socket stands; it depends on the base that the client uses.
 const SOCKET_PLACE: &str = "ws://websocket.invalid";
 
+pub(super) async fn answer(surface: &Surface, exchange: &Exchange) -> Result<Answer, Failure> {
+    let mut modes = exchange.query.iter().rev();
+    let mode = modes.find(|(name, value)| name == "mode" && !value.is_empty());
+    let text = match mode.map_or("full", |(_, mode)| mode.as_str()) {
+        // Nothing here is of a part of R4 that may still change without saying so.
+        "full" | "normative" => whole(surface, &exchange.base_url)?,
+        "terminology" => format(&terminology::statement(surface).await?),
+        _ => return Err(unknown_mode()),
+    };
+    Ok(cached(text, exchange))
+}
+
 /// While a reindex is under way, parameters that it must renew are not claimed.
-pub(super) fn answer(surface: &Surface, base_url: &str) -> Result<Answer, Failure> {
+fn whole(surface: &Surface, base_url: &str) -> Result<String, Failure> {
     static TEXTS: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
     let [single, multiple] = &TEXTS;
     let (text, conditional_delete) = match surface.conditional_delete_max {
@@ -69,32 +85,55 @@ pub(super) fn answer(surface: &Surface, base_url: &str) -> Result<Answer, Failur
     };
     // `http` becomes `ws`, `https` becomes `wss`.
     let socket = base_url.replacen("http", "ws", 1) + "/websocket";
-    Ok(answers::body(
-        text.replacen(SOCKET_PLACE, &socket, 1).into_bytes(),
-    ))
+    Ok(text.replacen(SOCKET_PLACE, &socket, 1))
 }
 
-fn statement(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
+/// 304 to a client that has this text already.
+fn cached(text: String, exchange: &Exchange) -> Answer {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let tag = format!("{:016x}", hasher.finish());
+    let mut answer = match preconditions::has_tag(&exchange.headers, &tag) {
+        true => answers::empty(304, None),
+        false => answers::body(text.into_bytes()),
+    };
+    let tag = HeaderValue::from_str(&format!("W/\"{tag}\"")).ok();
+    answer.headers.extend(tag.map(|tag| (header::ETAG, tag)));
+    answer
+}
+
+fn unknown_mode() -> Failure {
+    let text = "mode takes full, normative or terminology";
+    Failure::new(Category::Incorrect, "E-STATEMENT-1", IssueCode::Value, text)
+}
+
+/// What both statements say of this program.
+fn about(kind: &str) -> Vec<(&'static str, Json)> {
     let software = Json::object([
         ("name", "Wayside".into()),
         ("version", env!("CARGO_PKG_VERSION").into()),
     ]);
-    let implementation = Json::object([(
-        "description",
-        "Wayside, an offline-first FHIR gateway".into(),
-    )]);
-    Json::object([
-        ("resourceType", "CapabilityStatement".into()),
+    let text = "Wayside, an offline-first FHIR gateway";
+    let implementation = Json::object([("description", text.into())]);
+    vec![
+        ("resourceType", kind.into()),
         ("status", "active".into()),
         ("date", STATEMENT_DATE.into()),
         ("kind", "instance".into()),
         ("software", software),
         ("implementation", implementation),
+    ]
+}
+
+fn statement(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
+    let mut members = about("CapabilityStatement");
+    members.extend([
         ("fhirVersion", "4.0.1".into()),
         ("format", Json::array(FORMATS.map(Json::from))),
         ("patchFormat", Json::array(PATCH_FORMATS.map(Json::from))),
         ("rest", Json::array([rest(conditional_delete, doubt)])),
-    ])
+    ]);
+    Json::object(members)
 }
 
 fn rest(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
