@@ -1,11 +1,12 @@
 //! Finds the patient a device message speaks of.
 
-use super::{Repository, SearchRequest};
+use super::Repository;
+use super::search::Finder;
 use fhir_mapping::draft::Demographics;
 use fhir_mapping::model::{Json, Limits, Reference, parse};
-use fhir_mapping::search::{Handling, Query};
+use fhir_mapping::search::{Handling, Query, Zone};
 use gateway_ground::failure::Failure;
-use store::{ResourceKey, StoredVersion};
+use store::{ResourceKey, View};
 
 /// Whom the identifiers name.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,10 +31,15 @@ impl Repository {
         identifiers: &[(String, String)],
         demographics: &Demographics,
     ) -> Result<Identified, Failure> {
+        let snapshot = self.store().snapshot()?;
+        let known = Known {
+            view: snapshot.view(),
+            zone: self.zone(),
+        };
         let mut found = Vec::new();
         for (system, value) in identifiers {
             let term = format!("{}|{}", search_value(system), search_value(value));
-            self.add_patients(&term, &mut found)?;
+            known.add_patients(&term, &mut found)?;
         }
         if !found.is_empty() {
             return Ok(judged(&found, |patient| {
@@ -41,20 +47,32 @@ impl Repository {
             }));
         }
         for (_, value) in identifiers {
-            self.add_patients(&search_value(value), &mut found)?;
+            known.add_patients(&search_value(value), &mut found)?;
         }
         Ok(judged(&found, |patient| agrees(patient, demographics)))
     }
+}
 
+/// Who is known at one moment: a patient who comes between two searches would look like one of
+/// another system.
+struct Known<'a> {
+    view: View<'a>,
+    zone: &'a Zone,
+}
+
+impl Known<'_> {
     fn add_patients(&self, identifier: &str, found: &mut Vec<Found>) -> Result<(), Failure> {
         let pairs = [("identifier".to_owned(), identifier.to_owned())];
-        let query = Query::parse("Patient", &pairs, Handling::Strict, self.zone());
+        let query = Query::parse("Patient", &pairs, Handling::Strict, self.zone);
         let Ok(query) = query else {
             return Ok(()); // no identifier that a search can ask for, so nobody's
         };
-        let page = self.search(&SearchRequest::of(query, CANDIDATES_MAX))?;
-        for stored in page.matches {
-            let patient = self.replacement(stored);
+        let finder = Finder::new((self.view, self.zone), 1);
+        for key in finder.keys(&query, CANDIDATES_MAX)? {
+            let Some(patient) = self.opened(&key)? else {
+                continue;
+            };
+            let patient = self.replacement(patient)?;
             if !found.iter().any(|known| known.0 == patient.0) {
                 found.push(patient);
             }
@@ -63,27 +81,34 @@ impl Repository {
     }
 
     /// Follows `link` of a merged patient to the one that is in use.
-    fn replacement(&self, stored: StoredVersion) -> Found {
-        let mut patient = opened(stored);
+    fn replacement(&self, mut patient: Found) -> Result<Found, Failure> {
         for _ in 0..REPLACEMENTS_MAX {
-            let Some(next) = replaced_by(&patient.1) else {
+            let Some(key) = replaced_by(&patient.1) else {
                 break;
             };
-            match self.read(&next) {
-                Ok(stored) => patient = opened(stored),
-                Err(_gone) => break,
+            match self.opened(&key)? {
+                Some(next) => patient = next,
+                None => break,
             }
         }
-        patient
+        Ok(patient)
+    }
+
+    /// What is in use under this key.
+    fn opened(&self, key: &ResourceKey) -> Result<Option<Found>, Failure> {
+        let head = self.view.head(key)?.filter(|head| !head.deleted);
+        let Some(head) = head else {
+            return Ok(None);
+        };
+        let Some(stored) = self.view.version(head.rid, head.version)? else {
+            return Ok(None);
+        };
+        let tree = parse(&stored.body, Limits::default());
+        Ok(Some((stored.key, tree.unwrap_or(Json::Null))))
     }
 }
 
 type Found = (ResourceKey, Json);
-
-fn opened(stored: StoredVersion) -> Found {
-    let tree = parse(&stored.body, Limits::default());
-    (stored.key, tree.unwrap_or(Json::Null))
-}
 
 fn replaced_by(patient: &Json) -> Option<ResourceKey> {
     let mut links = patient.items("link").iter();
@@ -177,6 +202,9 @@ pub fn search_value(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Actor, Transaction, Write, fresh};
+    use gateway_ground::clock::Clock;
+    use store::{Origin, OriginKind};
 
     fn check(patient: &str, sent: (&str, &str, &str), expected: (bool, bool)) {
         let patient = parse(patient.as_bytes(), Limits::default()).unwrap();
@@ -189,6 +217,49 @@ mod tests {
         };
         let found = (contradicts(&patient, &sent), agrees(&patient, &sent));
         assert_eq!(found, expected, "{sent:?}");
+    }
+
+    /// Each patient's system fits, but no family name is known: by the value alone they would be
+    /// doubtful.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_patient_who_comes_meanwhile_is_never_doubtful() {
+        let (repository, _folder) = fresh::repository(Clock::system(0));
+        let sent = Demographics::default();
+        for number in 0..60 {
+            let writer = repository.clone();
+            let written = tokio::spawn(async move { writer.write(registration(number)).await });
+            let identifiers = [("urn:clinic".to_owned(), number.to_string())];
+            loop {
+                match repository.identify_patient(&identifiers, &sent).unwrap() {
+                    Identified::One(_) => break,
+                    Identified::Nobody => tokio::task::yield_now().await,
+                    Identified::Doubtful(found) => panic!("{found:?} is not doubtful"),
+                }
+            }
+            written.await.unwrap().unwrap();
+        }
+    }
+
+    fn registration(number: u32) -> Transaction {
+        let text = format!(
+            r#"{{"resourceType":"Patient","id":"p{number}","identifier":[{{"system":"urn:clinic","value":"{number}"}}]}}"#
+        );
+        Transaction {
+            actor: Actor {
+                name: "emr".to_owned(),
+                origin: Origin {
+                    kind: OriginKind::Client,
+                    number: 0,
+                },
+            },
+            writes: vec![Write::Update {
+                id: format!("p{number}"),
+                resource: parse(text.as_bytes(), Limits::default()).unwrap(),
+                if_match: None,
+            }],
+            rows: Vec::new(),
+            resolve_conditional_references: false,
+        }
     }
 
     #[test]
