@@ -302,3 +302,41 @@ fn a_lost_key_file_is_made_good_and_a_wrong_key_changes_nothing() {
     std::fs::remove_file(here.join("wayside-data.recovery-sheet")).unwrap();
     check(here, "keys status", (0, "any 2 of 3 shares"));
 }
+
+#[test]
+fn a_record_is_purged_on_the_command_line_while_the_gateway_runs_and_when_it_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    check(here, "purge p1", (1, "E-CLI-23"));
+    let site = Site::start(here, &[]);
+    site.put(1, &name(1));
+    site.put(2, &name(2));
+    let observation = r#"{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p1"}}"#;
+    assert_eq!(site.ask("PUT /fhir/Observation/o", observation).0, 201);
+    let seen = check(here, "purge Patient/p1", (0, "Nothing was changed"));
+    assert!(seen.contains("Observation"), "{seen}");
+    assert_eq!(site.ask("GET /fhir/Patient/p1", "").0, 200);
+    check(here, "purge p1 --confirm", (2, "--reason"));
+    check(here, "purge none --confirm --reason asked", (1, "HTTP 404"));
+    let asked = "purge p1 --confirm --reason asked --certificate c.json";
+    let done = check(here, asked, (0, "This is the certificate"));
+    assert_eq!(site.ask("GET /fhir/Patient/p1", "").0, 410);
+    assert_eq!(site.ask("GET /fhir/Observation/o", "").0, 410);
+    let kept = text_of(&here.join("c.json"));
+    let chain = done.split_once("audit-chain: ").unwrap().1;
+    let chain = chain.lines().next().unwrap();
+    assert!(chain.len() == 64 && kept.contains(chain), "{kept}");
+    // A certificate is never written over.
+    check(here, &asked.replace("p1", "p2"), (1, "E-PURGE-6"));
+    assert_eq!(site.ask("GET /fhir/Patient/p2", "").0, 200);
+    drop(site);
+    let seen = check(here, "purge p2", (0, "Nothing was changed"));
+    assert!(seen.contains("Patient"), "{seen}");
+    check(
+        here,
+        "purge p2 --confirm --reason asked",
+        (0, "audit-entry: "),
+    );
+    check(here, "purge p2", (1, "E-READ-5"));
+    check(here, "verify", (0, ""));
+}

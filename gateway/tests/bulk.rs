@@ -66,6 +66,53 @@ impl Drop for Site {
     }
 }
 
+#[test]
+fn a_file_longer_than_any_buffer_comes_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(folder.path());
+    let json = "Content-Type: application/fhir+json\r\n";
+    let data = "QUJD".repeat(100_000);
+    for number in 0..40 {
+        let binary = format!(
+            r#"{{"resourceType":"Binary","id":"b{number}","contentType":"text/plain","data":"{data}"}}"#
+        );
+        let ask = format!("PUT /fhir/Binary/b{number}");
+        assert_eq!(site.ask(&ask, json, &binary).0, 201);
+    }
+    let wishes = "Prefer: respond-async\r\nAccept: application/fhir+json\r\n";
+    let (_, head, _) = site.ask("GET /fhir/$export?_type=Binary", wishes, "");
+    let location = head
+        .lines()
+        .find(|line| line.to_lowercase().starts_with("content-location:"));
+    let location = path(location.unwrap());
+    let manifest = done(&site, &location);
+    assert!(manifest.contains(r#""count":40"#), "{manifest}");
+    let accept = "Accept: application/fhir+ndjson\r\n";
+    let (status, head, chunks) = site.ask(&format!("GET {location}/0"), accept, "");
+    assert_eq!(status, 200, "{head}");
+    // Nobody knew its length when it began.
+    assert!(
+        head.to_lowercase().contains("transfer-encoding: chunked"),
+        "{head}"
+    );
+    assert!(chunks.ends_with("\r\n0\r\n\r\n"));
+    assert_eq!(chunks.matches("\"resourceType\":\"Binary\"").count(), 40);
+    assert!(chunks.len() > 40 * data.len());
+    // A client that hangs up in the middle harms nobody.
+    let mut stream = TcpStream::connect(&site.authority).unwrap();
+    write!(
+        stream,
+        "GET {location}/0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    )
+    .unwrap();
+    let mut start = [0; 5_000];
+    stream.read_exact(&mut start).unwrap();
+    drop(stream);
+    assert_eq!(site.ask(&format!("HEAD {location}/0"), accept, "").0, 200);
+    assert_eq!(site.ask(&format!("DELETE {location}"), "", "").0, 202);
+    assert_eq!(site.ask(&format!("GET {location}/0"), accept, "").0, 404);
+}
+
 /// Starts a job and gives the path to come back to.
 fn started(site: &Site, body: &str) -> String {
     let wishes = "Prefer: respond-async\r\nContent-Type: application/fhir+json\r\n";
@@ -114,7 +161,7 @@ fn an_export_outlives_a_kill() {
     let location = path(location.unwrap());
     drop(site); // SIGKILL
     let site = Site::start(folder.path());
-    let manifest = (0..200).find_map(|_| {
+    let manifest = (0..1200).find_map(|_| {
         let (status, _, body) = site.ask(
             &format!("GET {location}"),
             "Accept: application/json\r\n",

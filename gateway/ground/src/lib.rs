@@ -8,4 +8,5 @@ pub mod keys;
 pub mod lasting;
 pub mod link;
 pub mod safekeeping;
+pub mod space;
 pub mod telemetry;

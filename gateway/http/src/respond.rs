@@ -1,6 +1,7 @@
 //! Answers on the wire: content type, XML, `_pretty`, `Prefer: return`, compression.
 
 use super::exchange::Answer;
+use super::flow::{self, Pieces, ReplyBody};
 use super::media::{Form, Format, Return};
 use super::route::{Interaction, Unrouted};
 use bytes::Bytes;
@@ -8,10 +9,9 @@ use fhir_mapping::model::{self, Issue, IssueCode, Json, Limits, Severity};
 use fhir_mapping::xml;
 use gateway_ground::failure::{Category, Failure, outcome};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 
 /// What goes back to hyper.
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<ReplyBody>;
 
 /// Smaller bodies are sent as they are.
 const PACKED_BYTES_MIN: usize = 1024;
@@ -24,18 +24,40 @@ const DEPTH_MAX: usize = 128;
 pub async fn reply(answer: Answer, interaction: &Interaction, form: Form) -> Reply {
     let answer = prefer(answer, interaction, form.preference);
     if answer.body.len() < ASIDE_BYTES_MIN {
-        return finish(answer, &form).map(Full::new);
+        return finish(answer, &form).map(flow::whole);
     }
     let finished = tokio::task::spawn_blocking(move || finish(answer, &form)).await;
     match finished {
-        Ok(finished) => finished.map(Full::new),
+        Ok(finished) => finished.map(flow::whole),
         Err(_panicked) => refusal(&stopped(), &Form::default()),
     }
 }
 
+/// 200 with a body that is made while it is sent.
+pub(crate) fn streamed(content_type: &'static str, pieces: Pieces, form: &Form) -> Reply {
+    let body = match flow::flow(pieces, form.coding) {
+        Ok(body) => body,
+        Err(_no_room_to_pack) => return refusal(&stopped(), form),
+    };
+    let head = Answer {
+        status: 200,
+        headers: vec![
+            (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (header::VARY, HeaderValue::from_static("Accept-Encoding")),
+        ],
+        body: Vec::new(),
+    };
+    let mut reply = finish(head, form).map(|_empty| body);
+    if let Some(coding) = form.coding {
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_ENCODING, coding.as_header());
+    }
+    reply
+}
+
 /// A refusal as OperationOutcome.
 pub fn refusal(failure: &Failure, form: &Form) -> Reply {
-    finish(refused(failure), form).map(Full::new)
+    finish(refused(failure), form).map(flow::whole)
 }
 
 fn refused(failure: &Failure) -> Answer {
@@ -72,12 +94,12 @@ pub fn plain(status: u16, content_type: &'static str, text: String) -> Reply {
         headers: vec![(header::CONTENT_TYPE, content_type)],
         body: text.into_bytes(),
     };
-    finish(answer, &Form::default()).map(Full::new)
+    finish(answer, &Form::default()).map(flow::whole)
 }
 
 /// An answer that brings its own headers, the content type among them: the administration's pages.
 pub fn page(answer: Answer) -> Reply {
-    finish(answer, &Form::default()).map(Full::new)
+    finish(answer, &Form::default()).map(flow::whole)
 }
 
 /// The answer in the form that the client wants.

@@ -1,8 +1,8 @@
-//! Long tasks that clients asked for: one loop, one job at a time.
+//! Long tasks that clients asked for: a loop for exports and one for imports, one job at a time each.
 
 use crate::import::{self, ImportSettings};
 use gateway_ground::failure::Failure;
-use gateway_repository::{JobState, Repository};
+use gateway_repository::{JobLane, JobState, Repository};
 use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -14,16 +14,22 @@ const FAULT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Carries out jobs until `stop` turns true. An export that was
 /// cut off starts anew, an import goes on where it stood.
-pub async fn run(
-    settings: ImportSettings,
-    repository: Repository,
+pub async fn run(settings: ImportSettings, repository: Repository, stop: watch::Receiver<bool>) {
+    let lane = |lane| keep(&settings, (&repository, lane), stop.clone());
+    let (exports, imports) = (lane(JobLane::Exports), lane(JobLane::Imports));
+    tokio::join!(Box::pin(exports), Box::pin(imports));
+}
+
+async fn keep(
+    settings: &ImportSettings,
+    (repository, lane): (&Repository, JobLane),
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
         let stopped = stop.wait_for(|stop| *stop);
         let ended = tokio::select! {
             _stopped = stopped => return,
-            ended = all(&settings, &repository) => ended,
+            ended = all(settings, (repository, lane)) => ended,
         };
         let pause = match ended {
             Ok(()) => LOOK_EVERY,
@@ -36,18 +42,21 @@ pub async fn run(
         let stopped = stop.wait_for(|stop| *stop);
         tokio::select! {
             _stopped = stopped => return,
-            () = repository.job_asked() => {}
+            () = repository.job_asked(lane) => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-async fn all(settings: &ImportSettings, repository: &Repository) -> Result<(), Failure> {
+async fn all(
+    settings: &ImportSettings,
+    (repository, lane): (&Repository, JobLane),
+) -> Result<(), Failure> {
     repository.expire_jobs().await?;
-    while let Some(id) = repository.next_job()? {
-        let ended = match repository.import_order(&id)? {
-            Some(_) => import::run(settings, repository, id).await,
-            None => repository.export(id).await,
+    while let Some(id) = repository.next_job(lane)? {
+        let ended = match lane {
+            JobLane::Imports => import::run(settings, repository, id).await,
+            JobLane::Exports => repository.export(id).await,
         };
         if let Err(failure) = ended {
             failed(repository, id, &failure).await?;

@@ -29,9 +29,10 @@ pub use everything::{EverythingPage, EverythingRequest, ManyPage, ManyPlace, Par
 pub use identify::{Identified, search_value};
 pub use indexing::reindex::IndexState;
 pub use jobs::{
-    ExportOrder, File as JobFile, Files as JobFiles, ImportBatch, ImportCheck, ImportInput,
-    ImportLine, ImportMark, ImportOrder, ImportPlace, ImportSources, Job, JobOrder,
-    KEPT_MS as JOB_KEPT_MS, Scope, State as JobState,
+    ExportOrder, FILE_PIECE_BYTES, File as JobFile, FileKind as JobFileKind, FilePieces,
+    Files as JobFiles, ImportBatch, ImportCheck, ImportInput, ImportLine, ImportMark, ImportOrder,
+    ImportPlace, ImportSources, Job, JobOrder, KEPT_MS as JOB_KEPT_MS, Lane as JobLane, Scope,
+    State as JobState,
 };
 pub use log::{LogPage, LogPlace, LogRequest, Period};
 pub use merge::{MergeOrder, Merged};
@@ -61,8 +62,7 @@ struct Inner {
     /// Time given to the newest commit: `meta.lastUpdated` never goes backwards while we run.
     last_stamp_ms: AtomicI64,
     terminology: terminology::Cache,
-    /// Woken when a job was asked for.
-    jobs: tokio::sync::Notify,
+    jobs: jobs::Bells,
     opened: opened::Opened,
     profiles: validation::ProfileCache,
     lanes: write::Lanes,
@@ -84,7 +84,7 @@ impl Repository {
                 zone,
                 last_stamp_ms: AtomicI64::new(i64::MIN),
                 terminology: terminology::Cache::default(),
-                jobs: tokio::sync::Notify::new(),
+                jobs: jobs::Bells::default(),
                 opened: opened::Opened::default(),
                 profiles: validation::ProfileCache::default(),
                 lanes: write::Lanes::default(),

@@ -5,6 +5,8 @@ mod conflicts;
 mod export;
 mod import;
 mod keys;
+mod operate;
+mod purge;
 mod reindex;
 mod remote;
 mod repair;
@@ -65,6 +67,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Bring back a whole site, a patient or a resource from a backup.
     Restore(restore::RestoreArgs),
+    /// Take a patient's record away for good, or show what that would take.
+    Purge(purge::PurgeArgs),
     /// Make the search index anew, or show how far it is.
     Reindex(reindex::ReindexArgs),
     /// Open all that is stored and check that it agrees.
@@ -190,6 +194,7 @@ pub fn run() -> ExitCode {
         Some(Command::Keys(args)) => keys::run(args),
         Some(Command::Backup(args)) => backup::run(args),
         Some(Command::Restore(args)) => restore::run(args),
+        Some(Command::Purge(args)) => purge::run(args),
         Some(Command::Reindex(args)) => reindex::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Repair(args)) => repair::run(args),
@@ -305,5 +310,13 @@ mod tests {
         check("wayside keys remove two", false);
         check("wayside reindex --status --url http://127.0.0.1:1", true);
         check("wayside reindex Patient", false);
+        check("wayside purge Patient/17", true);
+        check(
+            "wayside purge 17 --confirm --reason asked --certificate c",
+            true,
+        );
+        check("wayside purge 17 --confirm", false);
+        check("wayside purge 17 --certificate c", false);
+        check("wayside purge", false);
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Remote {
     url: String,
     token: String,
     places: Places,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,7 +66,13 @@ impl Remote {
             url: url.strip_suffix("/fhir").unwrap_or(url).to_owned(),
             token: token.to_owned(),
             places,
+            patience: ANSWER_TIMEOUT,
         }
+    }
+
+    /// For what takes long.
+    pub(super) fn patient(self, patience: Duration) -> Remote {
+        Remote { patience, ..self }
     }
 
     /// The body of a 2xx answer; everything else is an error with the answer's own words.
@@ -86,9 +94,12 @@ impl Remote {
             .map_err(|e| CliError::failed(format!("E-CLI-2: no threads to run on: {e}")))?;
         runtime.block_on(async {
             let exchange = self.exchange(method, path, headers, body);
-            match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+            match tokio::time::timeout(self.patience, exchange).await {
                 Ok(answered) => answered,
-                Err(_elapsed) => Err(self.unreachable("no answer in 10 seconds")),
+                Err(_elapsed) => {
+                    let seconds = self.patience.as_secs();
+                    Err(self.unreachable(&format!("no answer in {seconds} seconds")))
+                }
             }
         })
     }

@@ -7,10 +7,12 @@ use crate::exchange::{Answer, Exchange};
 use fhir_mapping::model::{Issue, IssueCode, Json, format};
 use gateway_ground::clock::format_instant;
 use gateway_ground::failure::{Category, Failure, outcome};
-use gateway_repository::{JOB_KEPT_MS, Job, JobOrder, JobState};
+use gateway_repository::{FilePieces, JOB_KEPT_MS, Job, JobFileKind, JobOrder, JobState};
 use http::{HeaderName, HeaderValue, header};
 
-const NDJSON: &str = "application/fhir+ndjson";
+pub(crate) const NDJSON: &str = "application/fhir+ndjson";
+/// Of a file inside a Bundle.
+const ENTRY_BYTES_MAX: usize = 8 << 20;
 const PROGRESS: HeaderName = HeaderName::from_static("x-progress");
 
 /// 202 while it runs, then the manifest.
@@ -38,14 +40,25 @@ pub(super) fn status(surface: &Surface, exchange: &Exchange, id: &str) -> Result
         }
         JobState::Done { ended_ms } => {
             let job_url = std::format!("{}/_jobs/{id}", exchange.base_url);
-            let (output, error) = match &job.order {
-                JobOrder::Export(_) => (files(&job, &job_url), Vec::new()),
+            let lists = match &job.order {
+                JobOrder::Export(order) => {
+                    let of = |kind| files(&job, kind, &job_url);
+                    let deleted = of(JobFileKind::Deleted);
+                    let deleted = order.since_ms.map(|_since| ("deleted", deleted));
+                    let lists = [
+                        Some(("output", of(JobFileKind::Output))),
+                        Some(("error", of(JobFileKind::Error))),
+                        deleted,
+                    ];
+                    lists.into_iter().flatten().collect()
+                }
                 JobOrder::Import(order) => {
                     let marks = surface.repository.import_marks(id, order)?;
-                    import::manifest(order, &marks, &job_url)
+                    let (output, error) = import::manifest(order, &marks, &job_url);
+                    vec![("output", output), ("error", error)]
                 }
             };
-            Ok(manifest(&job, *ended_ms, (output, error)))
+            Ok(manifest(&job, *ended_ms, lists))
         }
     }
 }
@@ -63,7 +76,7 @@ pub(super) async fn cancel(
     Ok(answers::empty(202, None))
 }
 
-/// One file of NDJSON.
+/// One file of NDJSON, as an entry of a batch: there it must be small.
 pub(super) async fn file(
     surface: &Surface,
     exchange: &Exchange,
@@ -71,12 +84,39 @@ pub(super) async fn file(
 ) -> Result<Answer, Failure> {
     let (repository, owner) = (surface.repository.clone(), exchange.actor.name.clone());
     let id = id.to_owned();
-    let body = aside(move || repository.job_file(&id, number, &owner)).await?;
+    let body = aside(move || {
+        let mut body = Vec::new();
+        for piece in repository.job_file(&id, number, &owner)? {
+            body.extend(piece?);
+            if body.len() > ENTRY_BYTES_MAX {
+                return Err(too_large());
+            }
+        }
+        Ok(body)
+    })
+    .await?;
     Ok(Answer {
         status: 200,
         headers: vec![(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON))],
         body,
     })
+}
+
+/// The same for whoever fetches it alone: pieces that are made while they are sent.
+pub(crate) async fn file_pieces(
+    surface: &Surface,
+    owner: &str,
+    (id, number): (&str, u32),
+) -> Result<FilePieces, Failure> {
+    let (repository, owner) = (surface.repository.clone(), owner.to_owned());
+    let id = id.to_owned();
+    aside(move || repository.job_file(&id, number, &owner)).await
+}
+
+fn too_large() -> Failure {
+    let text = "the file is too large for an entry of a Bundle; fetch it by a request of its own";
+    let code = IssueCode::TooLong;
+    Failure::new(Category::TooLarge, "E-JOB-6", code, text)
 }
 
 /// 202 with the place to come back to.
@@ -105,8 +145,9 @@ fn under_way(progress: &str) -> Answer {
     }
 }
 
-fn files(job: &Job, job_url: &str) -> Vec<Json> {
+fn files(job: &Job, kind: JobFileKind, job_url: &str) -> Vec<Json> {
     let numbered = job.files.iter().enumerate();
+    let numbered = numbered.filter(|(_, file)| file.kind == kind);
     let files = numbered.map(|(number, file)| {
         Json::object([
             ("type", file.resource_type.as_str().into()),
@@ -117,14 +158,18 @@ fn files(job: &Job, job_url: &str) -> Vec<Json> {
     files.collect()
 }
 
-fn manifest(job: &Job, ended_ms: i64, (output, error): (Vec<Json>, Vec<Json>)) -> Answer {
-    let body = Json::object([
+/// The lists of files by their member's name.
+type Lists = Vec<(&'static str, Vec<Json>)>;
+
+fn manifest(job: &Job, ended_ms: i64, lists: Lists) -> Answer {
+    let mut members = vec![
         ("transactionTime", format_instant(job.created_ms).into()),
         ("request", job.request.as_str().into()),
         ("requiresAccessToken", true.into()),
-        ("output", Json::Array(output)),
-        ("error", Json::Array(error)),
-    ]);
+    ];
+    let lists = lists.into_iter();
+    members.extend(lists.map(|(name, list)| (name, Json::Array(list))));
+    let body = Json::object(members);
     let expires = answers::http_date(ended_ms.saturating_add(JOB_KEPT_MS));
     let expires = HeaderValue::from_str(&expires).ok();
     let json = HeaderValue::from_static("application/json");

@@ -14,7 +14,7 @@ mod door;
 mod entries;
 mod full_urls;
 mod history;
-mod jobs;
+pub(crate) mod jobs;
 pub mod operations;
 mod patch;
 mod preconditions;

@@ -94,6 +94,25 @@ impl Coding {
         }
     }
 
+    /// Packs pieces as they come, for a body whose length nobody knows.
+    pub(crate) fn packer(self) -> io::Result<Packer> {
+        Ok(match self {
+            Coding::Zstd => {
+                Packer::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?)
+            }
+            Coding::Brotli => Packer::Brotli(Box::new(brotli::CompressorWriter::new(
+                Vec::new(),
+                BROTLI_BUFFER_BYTES,
+                BROTLI_QUALITY,
+                BROTLI_WINDOW_LOG,
+            ))),
+            Coding::Gzip | Coding::Deflate => Packer::Gzip(flate2::write::GzEncoder::new(
+                Vec::new(),
+                flate2::Compression::fast(),
+            )),
+        })
+    }
+
     /// Reads `size_max` bytes and one more at most: a small body that unpacks to gigabytes costs no
     /// more than a large one. An error when it is not whole.
     pub(crate) fn decode(self, body: &[u8], size_max: usize) -> io::Result<Vec<u8>> {
@@ -121,6 +140,42 @@ impl Coding {
             }
         };
         Ok(unpacked)
+    }
+}
+
+/// A compression under way; what is ready of it is taken at every piece.
+pub(crate) enum Packer {
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Packer {
+    /// What of the body is ready once this piece is in; may be nothing.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(std::mem::take(match self {
+            Packer::Gzip(encoder) => {
+                encoder.write_all(piece)?;
+                encoder.get_mut()
+            }
+            Packer::Brotli(encoder) => {
+                encoder.write_all(piece)?;
+                encoder.get_mut()
+            }
+            Packer::Zstd(encoder) => {
+                encoder.write_all(piece)?;
+                encoder.get_mut()
+            }
+        }))
+    }
+
+    /// The rest.
+    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Packer::Gzip(encoder) => encoder.finish(),
+            Packer::Brotli(encoder) => Ok(encoder.into_inner()),
+            Packer::Zstd(encoder) => encoder.finish(),
+        }
     }
 }
 

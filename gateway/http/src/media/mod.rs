@@ -11,6 +11,7 @@ mod tests;
 
 pub use accept::{Form, Format, Return};
 pub use coding::Coding;
+pub(crate) use coding::Packer;
 
 /// A MIME type without its parameters, in small letters, and the FHIR release it may name.
 struct Kind {

@@ -10,7 +10,7 @@ pub use plain::Ready;
 use crate::auth::{Auth, Caller};
 use crate::body::{self, BodyLimits};
 use crate::exchange::{Answer, Exchange};
-use crate::interactions::{self, Surface};
+use crate::interactions::{self, Surface, jobs};
 use crate::limit::Limits;
 use crate::media::{Form, binary, incoming};
 use crate::respond::{self, Reply};
@@ -151,6 +151,9 @@ impl Front {
         {
             return (name, respond::refusal(&failure, &form));
         }
+        if let Interaction::JobFile { id, number } = &interaction {
+            return (name, self.file(&caller, (id, *number), &form).await);
+        }
         let asked = Asked {
             interaction: interaction.clone(),
             query,
@@ -194,6 +197,15 @@ impl Front {
             body: bytes,
         };
         interactions::run(&self.surface, exchange).await
+    }
+
+    /// A file of a job, made while it is sent. Its owner alone is given it, whatever its role.
+    async fn file(&self, caller: &Caller, file: (&str, u32), form: &Form) -> Reply {
+        let pieces = jobs::file_pieces(&self.surface, &caller.name, file).await;
+        match pieces {
+            Ok(pieces) => respond::streamed(jobs::NDJSON, Box::new(pieces), form),
+            Err(failure) => respond::refusal(&failure, form),
+        }
     }
 
     /// The caller, unless its rate is used up. Refused ones are counted by address.

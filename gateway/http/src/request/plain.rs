@@ -4,6 +4,7 @@
 
 use super::{Front, Named, Panicked, Peer, RequestBody};
 use crate::exchange::Answer;
+use crate::flow;
 use crate::interactions;
 use crate::media::{Coding, Form};
 use crate::respond::{self, Reply};
@@ -15,7 +16,6 @@ use gateway_ground::clock::Stopwatch;
 use gateway_ground::failure::Failure;
 use gateway_repository::Repository;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
-use http_body_util::Full;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 use std::hash::{Hash, Hasher};
@@ -186,7 +186,7 @@ impl Ready {
 
 impl Kept {
     fn reply(&self) -> Reply {
-        let mut reply = Response::new(Full::new(self.body.clone()));
+        let mut reply = Response::new(flow::whole(self.body.clone()));
         *reply.headers_mut() = self.headers.clone();
         reply
     }

@@ -3,6 +3,7 @@
 
 mod talk;
 
+use super::flow;
 use super::request::Front;
 use super::respond::{self, Reply};
 use bytes::Bytes;
@@ -10,7 +11,6 @@ use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use talk::Talk;
@@ -57,7 +57,7 @@ pub(super) fn answer(front: &Front, head: Parts) -> Result<Reply, Failure> {
     );
     let upgrade = hyper::upgrade::on(Request::from_parts(head, ()));
     tokio::spawn(converse(upgrade, talk, permit)); // bounded by the permits
-    let mut reply = Response::new(Full::new(Bytes::new()));
+    let mut reply = Response::new(flow::whole(Bytes::new()));
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

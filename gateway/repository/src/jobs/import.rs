@@ -150,15 +150,6 @@ impl Repository {
         Ok(noted.is_some())
     }
 
-    /// Why lines of an input were refused: OperationOutcomes, one a line.
-    pub(super) fn import_reasons(&self, job: &Uuid, input: u32) -> Result<Vec<u8>, Failure> {
-        let snapshot = self.store().snapshot()?;
-        let prefix = reasons_prefix(job, input);
-        let kept = usize::try_from(REASONS_MAX).unwrap_or(usize::MAX);
-        let rows = snapshot.view().rows(Table::Jobs, &prefix, None, kept)?;
-        Ok(rows.into_iter().flat_map(|(_, text)| text).collect())
-    }
-
     /// Writes them together; those that are refused are taken out, and the others tried again.
     async fn write_apart(
         &self,
@@ -244,6 +235,32 @@ impl Repository {
         };
         let noted = self.submit(plan).await.map_err(commit_failure)?;
         Ok(noted.1)
+    }
+}
+
+/// Why lines of an input were refused, as OperationOutcomes: one row after the other.
+pub(super) struct Reasons {
+    prefix: Vec<u8>,
+    after: Option<Vec<u8>>,
+}
+
+impl Reasons {
+    pub(super) fn of(job: &Uuid, input: u32) -> Reasons {
+        Reasons {
+            prefix: reasons_prefix(job, input),
+            after: None,
+        }
+    }
+
+    /// The lines of the next row; a row is of one group of lines.
+    pub(super) fn next(&mut self, repository: &Repository) -> Result<Option<Vec<u8>>, Failure> {
+        let snapshot = repository.store().snapshot()?;
+        let view = snapshot.view();
+        let mut rows = view.rows(Table::Jobs, &self.prefix, self.after.as_deref(), 1)?;
+        Ok(rows.pop().map(|(key, text)| {
+            self.after = Some(key);
+            text
+        }))
     }
 }
 

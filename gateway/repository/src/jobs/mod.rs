@@ -4,10 +4,13 @@
 mod export;
 mod files;
 mod import;
+mod rids;
 mod snapshots;
 mod sources;
+mod wanted;
 
 pub use export::{ExportOrder, Scope};
+pub use files::{FilePieces, PIECE_BYTES as FILE_PIECE_BYTES};
 pub use import::{ImportBatch, ImportCheck, ImportInput, ImportLine, ImportMark, ImportOrder};
 pub use sources::{ImportPlace, ImportSources};
 
@@ -17,6 +20,7 @@ use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
 use serde::{Deserialize, Serialize};
 use store::{RowWrite, StoreError, Table, View, WriteSet};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// A long task.
@@ -61,11 +65,43 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct File {
     pub resource_type: String,
+    /// Lines.
     pub count: u64,
+    #[serde(default)]
+    pub kind: FileKind,
+}
+
+/// What a file of an export holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FileKind {
+    #[default]
+    Output,
+    /// Transaction Bundles that delete what was exported before.
+    Deleted,
+    /// OperationOutcomes: what could not be exported, and why.
+    Error,
+}
+
+/// Imports do not wait for exports, nor exports for imports: each kind is carried out one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Exports,
+    Imports,
+}
+
+/// Woken when a job was asked for.
+#[derive(Default)]
+pub(crate) struct Bells {
+    exports: Notify,
+    imports: Notify,
 }
 
 /// Jobs that wait, run or can still be fetched.
 const JOBS_MAX: usize = 64;
+/// Jobs that wait or run.
+const OPEN_MAX: usize = 16;
+/// Seconds after which a place in the queue may be free.
+const QUEUE_RETRY_S: u32 = 60;
 /// A job can be fetched for this long after its end.
 pub const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 /// Rows taken away in one commit.
@@ -82,10 +118,9 @@ impl Repository {
         let id = Uuid::new_v4();
         let now_ms = self.clock().now_ms();
         let (owner, request) = (actor.name.clone(), request.to_owned());
+        let lane = order.lane();
         let plan = move |view: &View<'_>| {
-            if view.count_rows(Table::Jobs, b"j", JOBS_MAX)? >= JOBS_MAX {
-                return Err(too_many());
-            }
+            check_room(&kept(view)?)?;
             let (action, order) = match order {
                 JobOrder::Import(order) => ("import", JobOrder::Import(order)),
                 JobOrder::Export(order) => {
@@ -115,7 +150,7 @@ impl Repository {
             Ok((write_set, ()))
         };
         self.submit(plan).await.map_err(commit_failure)?;
-        self.inner.jobs.notify_one();
+        self.bell(lane).notify_one();
         Ok(id.to_string())
     }
 
@@ -134,16 +169,23 @@ impl Repository {
     }
 
     /// Resolves when there may be a job to carry out.
-    pub async fn job_asked(&self) {
-        self.inner.jobs.notified().await;
+    pub async fn job_asked(&self, lane: Lane) {
+        self.bell(lane).notified().await;
     }
 
-    /// A job that waits, or was running when the site stopped.
-    pub fn next_job(&self) -> Result<Option<Uuid>, Failure> {
+    fn bell(&self, lane: Lane) -> &Notify {
+        match lane {
+            Lane::Exports => &self.inner.jobs.exports,
+            Lane::Imports => &self.inner.jobs.imports,
+        }
+    }
+
+    /// The oldest job that waits, or was running when the site stopped.
+    pub fn next_job(&self, lane: Lane) -> Result<Option<Uuid>, Failure> {
         let jobs = self.all_jobs()?.into_iter();
-        let mut open =
-            jobs.filter(|(_, job)| matches!(job.state, State::Waiting | State::Running { .. }));
-        Ok(open.next().map(|(id, _)| id))
+        let open = jobs.filter(|(_, job)| job.is_open() && job.order.lane() == lane);
+        let oldest = open.min_by_key(|(id, job)| (job.created_ms, *id));
+        Ok(oldest.map(|(id, _)| id))
     }
 
     /// Takes away the jobs whose time is over.
@@ -229,15 +271,46 @@ impl Repository {
     }
 
     fn all_jobs(&self) -> Result<Vec<(Uuid, Job)>, Failure> {
-        let snapshot = self.store().snapshot()?;
-        let rows = snapshot.view().rows(Table::Jobs, b"j", None, JOBS_MAX)?;
-        rows.into_iter()
-            .map(|(key, value)| {
-                let id = key.get(1..).and_then(|id| Uuid::from_slice(id).ok());
-                let id = id.ok_or_else(damaged)?;
-                Ok((id, decode(&value)?))
-            })
-            .collect()
+        kept(&self.store().snapshot()?.view())
+    }
+}
+
+impl Job {
+    /// It waits, or is carried out.
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Running { .. })
+    }
+}
+
+impl JobOrder {
+    fn lane(&self) -> Lane {
+        match self {
+            JobOrder::Import(_) => Lane::Imports,
+            JobOrder::Export(_) => Lane::Exports,
+        }
+    }
+}
+
+fn kept(view: &View<'_>) -> Result<Vec<(Uuid, Job)>, Failure> {
+    let rows = view.rows(Table::Jobs, b"j", None, JOBS_MAX)?;
+    rows.into_iter()
+        .map(|(key, value)| {
+            let id = key.get(1..).and_then(|id| Uuid::from_slice(id).ok());
+            let id = id.ok_or_else(damaged)?;
+            Ok((id, decode(&value)?))
+        })
+        .collect()
+}
+
+/// 429 when the queue is full, or too many results wait to be fetched.
+fn check_room(jobs: &[(Uuid, Job)]) -> Result<(), Failure> {
+    if jobs.len() >= JOBS_MAX {
+        return Err(too_many());
+    }
+    let open = jobs.iter().filter(|(_, job)| job.is_open()).count();
+    match open < OPEN_MAX {
+        true => Ok(()),
+        false => Err(queue_full()),
     }
 }
 
@@ -286,7 +359,20 @@ fn unknown() -> Failure {
 
 fn too_many() -> Failure {
     let text = format!("the site keeps {JOBS_MAX} jobs already; delete one that is done");
-    Failure::new(Category::Throttled, "E-JOB-2", IssueCode::Throttled, text)
+    let full = Failure::new(Category::Throttled, "E-JOB-2", IssueCode::Throttled, text);
+    Failure {
+        retry_after_s: Some(QUEUE_RETRY_S),
+        ..full
+    }
+}
+
+fn queue_full() -> Failure {
+    let text = format!("{OPEN_MAX} jobs wait or run already; ask again when one is done");
+    let full = Failure::new(Category::Throttled, "E-JOB-5", IssueCode::Throttled, text);
+    Failure {
+        retry_after_s: Some(QUEUE_RETRY_S),
+        ..full
+    }
 }
 
 fn damaged() -> Failure {

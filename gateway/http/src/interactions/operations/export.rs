@@ -20,10 +20,20 @@ const FORMATS: [&str; 4] = [
 
 const FILTERS_MAX: usize = 64;
 const PATIENTS_MAX: usize = 1000;
+const ELEMENTS_MAX: usize = 1000;
+const ASSOCIATED: &str = "includeAssociatedData";
 
 pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
     let inputs = &asked.inputs;
-    inputs.check_known(&["_type", "_since", "_outputFormat", "_typeFilter", "patient"])?;
+    inputs.check_known(&[
+        "_type",
+        "_since",
+        "_outputFormat",
+        "_typeFilter",
+        "_elements",
+        "patient",
+        ASSOCIATED,
+    ])?;
     if !preconditions::prefers(&asked.exchange.headers, "respond-async") {
         let text = "an export takes long: ask with Prefer: respond-async";
         let code = IssueCode::Required;
@@ -33,6 +43,7 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
     if format.is_some_and(|format| !FORMATS.contains(&format)) {
         return Err(inputs::wrong("_outputFormat", "is application/fhir+ndjson"));
     }
+    check_associated(&asked)?;
     let types = inputs.texts("_type")?;
     if types.iter().any(|name| !is_resource_type(name)) {
         return Err(inputs::wrong("_type", "takes names of R4 resource types"));
@@ -51,6 +62,7 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
         since_ms: inputs.instant("_since")?,
         filters: filters(inputs)?,
         patients: patients(&asked)?,
+        elements: elements(inputs)?,
         seq: 0,
         rid_max: 0,
     };
@@ -60,6 +72,37 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
         .start_job(actor, &request(&asked), JobOrder::Export(order))
         .await?;
     Ok(jobs::accepted(&asked.exchange, &id))
+}
+
+/// Provenance of what is exported, which would have to be looked for: an export of the type has it.
+fn check_associated(asked: &Asked) -> Result<(), Failure> {
+    let is_asked = asked.inputs.text(ASSOCIATED)?.is_some();
+    if !is_asked || preconditions::prefers(&asked.exchange.headers, "handling=lenient") {
+        return Ok(());
+    }
+    let text = "is not supported; ask for _type=Provenance, or leave it out";
+    Err(inputs::wrong(ASSOCIATED, text))
+}
+
+/// Names of root elements, each of all types or of one.
+fn elements(inputs: &Inputs) -> Result<Vec<String>, Failure> {
+    let names = inputs.texts("_elements")?;
+    let is_name = |name: &str| {
+        let mut letters = name.chars();
+        letters
+            .next()
+            .is_some_and(|first| first.is_ascii_lowercase())
+            && letters.all(|letter| letter.is_ascii_alphanumeric())
+    };
+    let is_sound = |text: &&str| match text.split_once('.') {
+        Some((of_type, name)) => is_resource_type(of_type) && is_name(name),
+        None => is_name(text),
+    };
+    if names.len() > ELEMENTS_MAX || !names.iter().all(is_sound) {
+        let text = "takes up to 1000 names of root elements, as name or Patient.name";
+        return Err(inputs::wrong("_elements", text));
+    }
+    Ok(names.into_iter().map(str::to_owned).collect())
 }
 
 /// `Type?criteria` each; several in one value are parted at commas that a type follows.

@@ -1,6 +1,7 @@
 //! `$export`.
 
 use super::*;
+use gateway_repository::{FILE_PIECE_BYTES, JobLane};
 
 const ASYNC: &[&str] = &["Prefer: respond-async"];
 
@@ -29,7 +30,8 @@ async fn start(site: &Site, request: &str) -> String {
 
 /// Carries out what waits, as the loop does.
 async fn carry_out(site: &Site) {
-    while let Some(id) = site.surface.repository.next_job().unwrap() {
+    let repository = &site.surface.repository;
+    while let Some(id) = repository.next_job(JobLane::Exports).unwrap() {
         site.surface.repository.export(id).await.unwrap();
     }
 }
@@ -166,7 +168,8 @@ async fn a_job_ends_when_deleted_and_when_its_time_is_over() {
         202
     );
     assert_eq!(site.ask(&format!("GET {job}"), &[], "").await.status, 404);
-    assert_eq!(site.surface.repository.next_job().unwrap(), None);
+    let next = site.surface.repository.next_job(JobLane::Exports);
+    assert_eq!(next.unwrap(), None);
     let job = start(&site, "GET $export").await;
     carry_out(&site).await;
     site.clock
@@ -191,7 +194,18 @@ async fn mistakes_are_named() {
         ("_outputFormat=csv", "E-OPERATION-1", "_outputFormat"),
         ("_typeFilter=x", "E-OPERATION-1", "_typeFilter"),
         ("patient=Patient/p", "E-OPERATION-1", "patient"),
-        ("_elements=id", "E-OPERATION-3", "_elements"),
+        ("_elements=Nothing.id", "E-OPERATION-1", "_elements"),
+        ("_elements=name.family", "E-OPERATION-1", "_elements"),
+        (
+            "organizeOutputBy=Patient",
+            "E-OPERATION-3",
+            "organizeOutputBy",
+        ),
+        (
+            "includeAssociatedData=LatestProvenanceResources",
+            "E-OPERATION-1",
+            "includeAssociatedData",
+        ),
     ] {
         let reply = site.ask(&format!("GET $export?{query}"), ASYNC, "").await;
         reply.refused(
@@ -227,4 +241,136 @@ async fn mistakes_are_named() {
         assert_eq!(reply.status, status, "{query} {}", reply.text);
         assert!(reply.text.contains(number), "{query} {}", reply.text);
     }
+}
+
+/// Text of the only file of a list of the manifest.
+async fn only_file(site: &Site, job: &str, list: &str) -> String {
+    let manifest = site.ask(&format!("GET {job}"), &[], "").await.ok(200);
+    let files = manifest.items(list);
+    assert_eq!(files.len(), 1, "{list}");
+    let url = files[0].str_at(&["url"]).unwrap();
+    let path = url.rsplit_once("/fhir/").unwrap().1;
+    site.ask(&format!("GET {path}"), &[], "").await.text
+}
+
+#[tokio::test]
+async fn an_export_since_a_time_names_what_was_deleted_and_belonged_to_it() {
+    let site = site().await;
+    site.ask("DELETE Organization/org", &[], "").await;
+    site.clock.advance(std::time::Duration::from_secs(60));
+    let since = gateway_ground::clock::format_instant(site.clock.now_ms() - 1);
+    for gone in ["Observation/op", "Observation/oq", "Patient/q"] {
+        site.ask(&format!("DELETE {gone}"), &[], "").await;
+    }
+    for (request, expected) in [
+        (
+            format!("GET $export?_since={since}"),
+            "Patient/q Observation/op Observation/oq",
+        ),
+        (
+            format!("GET Group/g/$export?_since={since}"),
+            "Observation/op",
+        ),
+        (
+            format!("GET $export?_since={since}&_type=Patient"),
+            "Patient/q",
+        ),
+        (
+            format!(
+                "GET $export?_since={since}&_typeFilter=Observation%3Fsubject%3DPatient/q&_type=Observation"
+            ),
+            "Observation/oq",
+        ),
+    ] {
+        let job = start(&site, &request).await;
+        carry_out(&site).await;
+        let text = only_file(&site, &job, "deleted").await;
+        let urls: Vec<String> = text
+            .lines()
+            .map(|line| {
+                let bundle = fhir_mapping::model::parse(line.as_bytes(), Default::default());
+                let bundle = bundle.unwrap();
+                assert_eq!(bundle.str_at(&["type"]), Some("transaction"));
+                let request = bundle.items("entry")[0].get("request").unwrap();
+                assert_eq!(request.str_at(&["method"]), Some("DELETE"));
+                request.str_at(&["url"]).unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(urls.join(" "), expected, "{request}");
+    }
+    // Without a time there is nothing that the client could have had before.
+    let job = start(&site, "GET $export").await;
+    carry_out(&site).await;
+    let manifest = site.ask(&format!("GET {job}"), &[], "").await.ok(200);
+    assert_eq!(manifest.get("deleted"), None);
+}
+
+#[tokio::test]
+async fn elements_leave_the_rest_out_and_say_so() {
+    let site = site().await;
+    let lenient = &["Prefer: respond-async", "Prefer: handling=lenient"];
+    let query = "_type=Observation&_elements=Observation.subject&includeAssociatedData=x";
+    let reply = site.ask(&format!("GET $export?{query}"), lenient, "").await;
+    assert_eq!(reply.status, 202, "{}", reply.text);
+    let job = reply.header("content-location").to_owned();
+    let job = job.rsplit_once("/fhir/").unwrap().1;
+    carry_out(&site).await;
+    let text = only_file(&site, job, "output").await;
+    assert_eq!(text.lines().count(), 2);
+    for part in ["\"subject\"", "\"status\"", "SUBSETTED"] {
+        assert_eq!(text.matches(part).count(), 2, "{part} {text}");
+    }
+    assert!(!text.contains("valueQuantity"), "{text}");
+}
+
+#[tokio::test]
+async fn the_queue_of_jobs_is_bounded_and_the_oldest_comes_first() {
+    let site = site().await;
+    let mut jobs = Vec::new();
+    for _ in 0..16 {
+        site.clock.advance(std::time::Duration::from_millis(1));
+        jobs.push(start(&site, "GET $export?_type=Patient").await);
+    }
+    let full = site.ask("GET $export", ASYNC, "").await;
+    assert_eq!(full.status, 429, "{}", full.text);
+    assert!(full.text.contains("E-JOB-5"), "{}", full.text);
+    let repository = &site.surface.repository;
+    for job in &jobs {
+        let next = repository.next_job(JobLane::Exports).unwrap().unwrap();
+        assert!(job.ends_with(&next.to_string()), "{job} {next}");
+        repository.export(next).await.unwrap();
+        assert_eq!(exported(&site, job).await, ["Patient/p", "Patient/q"]);
+    }
+    assert_eq!(repository.next_job(JobLane::Imports).unwrap(), None);
+    start(&site, "GET $export").await;
+}
+
+#[tokio::test]
+async fn a_file_is_made_in_pieces_of_bounded_size() {
+    let site = Site::new();
+    let text = "x".repeat(10_000);
+    for number in 0..100 {
+        site.put(&format!(
+            r#"{{"resourceType":"Patient","id":"p{number}","name":[{{"text":"{text}"}}]}}"#
+        ))
+        .await;
+    }
+    let job = start(&site, "GET $export?_type=Patient").await;
+    carry_out(&site).await;
+    let id = job.rsplit_once('/').unwrap().1;
+    let pieces = site.surface.repository.job_file(id, 0, "emr").unwrap();
+    let pieces: Vec<Vec<u8>> = pieces.map(|piece| piece.unwrap()).collect();
+    assert!(pieces.len() > 3, "{}", pieces.len());
+    for piece in &pieces {
+        assert!(piece.len() < FILE_PIECE_BYTES + 11_000, "{}", piece.len());
+        assert!(piece.ends_with(b"\n"));
+    }
+    let lines = pieces
+        .concat()
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count();
+    assert_eq!(lines, 100);
+    let others = site.surface.repository.job_file(id, 0, "somebody else");
+    assert!(others.is_err());
 }
