@@ -106,19 +106,19 @@ mod tests {
     const LINE: &[u8] = b"{\"resourceType\":\"Patient\"}\n";
 
     async fn read(coding: Option<Coding>, pieces: usize) -> Vec<u8> {
-        let pieces = (0..pieces).map(|_| Ok(LINE.to_vec()));
+        let pieces = (0..pieces).map(|_| Ok(LINE.repeat(1_000)));
         let body = flow(Box::new(pieces), coding).unwrap();
         body.collect().await.unwrap().to_bytes().to_vec()
     }
 
     #[tokio::test]
     async fn every_packing_comes_whole() {
-        for pieces in [0, 1, 30_000] {
-            let expected = LINE.repeat(pieces);
+        for pieces in [0, 1, 100] {
+            let expected = LINE.repeat(1_000 * pieces);
             assert_eq!(read(None, pieces).await, expected);
             for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
                 let packed = read(Some(coding), pieces).await;
-                assert!(pieces < 100 || packed.len() < expected.len() / 10);
+                assert!(pieces == 0 || packed.len() < expected.len() / 10);
                 assert_eq!(coding.decode(&packed, 10 << 20).unwrap(), expected);
             }
         }

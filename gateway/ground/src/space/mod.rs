@@ -32,12 +32,13 @@ pub enum Stage {
     Out,
 }
 
-/// Each stage with its bound: hundredths of the disk, and bytes that are enough on a large one.
-const BOUNDS: [(Stage, u64, u64); 4] = [
-    (Stage::Out, 1, 1 << 30),
-    (Stage::Short, 5, 4 << 30),
-    (Stage::Scarce, 10, 16 << 30),
-    (Stage::Low, 15, 32 << 30),
+/// Each stage with its bound: hundredths of the disk, but at least and at most so many bytes, for on a
+/// small disk a hundredth is nothing to work with, and on a large one it is plenty.
+const BOUNDS: [(Stage, u64, u64, u64); 4] = [
+    (Stage::Out, 1, 32 << 20, 1 << 30),
+    (Stage::Short, 5, 64 << 20, 4 << 30),
+    (Stage::Scarce, 10, 128 << 20, 16 << 30),
+    (Stage::Low, 15, 192 << 20, 32 << 30),
 ];
 
 impl Stage {
@@ -56,10 +57,7 @@ impl Stage {
 
     fn beneath(room: Room, widened: impl Fn(u64) -> u64) -> Stage {
         let mut bounds = BOUNDS.iter();
-        let found = bounds.find(|(_, hundredths, enough)| {
-            let bound = room.whole / 100 * hundredths;
-            room.free < widened(bound.min(*enough))
-        });
+        let found = bounds.find(|bound| room.free < widened(room.bound(bound)));
         found.map_or(Stage::Ample, |(stage, ..)| *stage)
     }
 
@@ -78,9 +76,12 @@ impl Stage {
 impl Room {
     /// Bytes that may still be written before clients' writes are refused.
     pub fn until_out(self) -> u64 {
-        let [(_, hundredths, enough), ..] = BOUNDS;
-        let bound = (self.whole / 100 * hundredths).min(enough);
-        self.free.saturating_sub(bound)
+        let [out, ..] = BOUNDS;
+        self.free.saturating_sub(self.bound(&out))
+    }
+
+    fn bound(self, (_, hundredths, least, most): &(Stage, u64, u64, u64)) -> u64 {
+        (self.whole / 100 * hundredths).clamp(*least, *most)
     }
 
     /// Hundredths that are free, rounded down.
@@ -95,6 +96,7 @@ mod tests {
     use super::*;
 
     const GB: u64 = 1 << 30;
+    const MB: u64 = 1 << 20;
 
     #[track_caller]
     fn check(before: Stage, (free, whole): (u64, u64), expected: Stage) {
@@ -102,44 +104,52 @@ mod tests {
         assert_eq!(before.then(room), expected, "{before:?} {free} of {whole}");
     }
 
+    /// Of 50,000 MB.
+    #[track_caller]
+    fn check_mb(before: Stage, free: u64, expected: Stage) {
+        check(before, (free * MB, 50_000 * MB), expected);
+    }
+
     #[test]
     fn each_stage_begins_at_its_share() {
         for (free, expected) in [
-            (100_000, Stage::Ample),
-            (15_000, Stage::Ample),
-            (14_999, Stage::Low),
-            (10_000, Stage::Low),
-            (9_999, Stage::Scarce),
-            (5_000, Stage::Scarce),
-            (4_999, Stage::Short),
-            (1_000, Stage::Short),
-            (999, Stage::Out),
+            (50_000, Stage::Ample),
+            (7_500, Stage::Ample),
+            (7_499, Stage::Low),
+            (5_000, Stage::Low),
+            (4_999, Stage::Scarce),
+            (2_500, Stage::Scarce),
+            (2_499, Stage::Short),
+            (500, Stage::Short),
+            (499, Stage::Out),
             (0, Stage::Out),
         ] {
-            check(Stage::Ample, (free, 100_000), expected);
+            check_mb(Stage::Ample, free, expected);
         }
     }
 
     #[test]
-    fn a_large_disk_is_not_short_of_gigabytes() {
+    fn a_large_disk_is_not_short_of_gigabytes_nor_a_small_one_out_of_bytes() {
         check(Stage::Ample, (33 * GB, 4000 * GB), Stage::Ample);
         check(Stage::Ample, (31 * GB, 4000 * GB), Stage::Low);
         check(Stage::Ample, (4 * GB, 4000 * GB), Stage::Scarce);
         check(Stage::Ample, (GB - 1, 4000 * GB), Stage::Out);
+        check(Stage::Ample, (60 * MB, 256 * MB), Stage::Short);
+        check(Stage::Ample, (31 * MB, 256 * MB), Stage::Out);
     }
 
     #[test]
     fn a_stage_is_left_with_some_room_to_spare_and_entered_at_once() {
-        check(Stage::Out, (1_050, 100_000), Stage::Out);
-        check(Stage::Out, (1_100, 100_000), Stage::Short);
-        check(Stage::Short, (5_400, 100_000), Stage::Short);
-        check(Stage::Short, (5_500, 100_000), Stage::Scarce);
-        check(Stage::Out, (90_000, 100_000), Stage::Ample);
-        check(Stage::Low, (4_000, 100_000), Stage::Short);
+        check_mb(Stage::Out, 525, Stage::Out);
+        check_mb(Stage::Out, 550, Stage::Short);
+        check_mb(Stage::Short, 2_700, Stage::Short);
+        check_mb(Stage::Short, 2_750, Stage::Scarce);
+        check_mb(Stage::Out, 45_000, Stage::Ample);
+        check_mb(Stage::Low, 2_000, Stage::Short);
         // From a better stage the wider bounds mean nothing.
-        check(Stage::Ample, (15_100, 100_000), Stage::Ample);
-        check(Stage::Low, (10_100, 100_000), Stage::Low);
-        check(Stage::Scarce, (10_100, 100_000), Stage::Scarce);
+        check_mb(Stage::Ample, 7_550, Stage::Ample);
+        check_mb(Stage::Low, 5_050, Stage::Low);
+        check_mb(Stage::Scarce, 5_050, Stage::Scarce);
     }
 
     #[test]
@@ -148,7 +158,7 @@ mod tests {
         assert_eq!(room(999, 10_000).hundredths(), 9);
         assert_eq!(room(0, 0).hundredths(), 0);
         assert_eq!(room(u64::MAX, u64::MAX).hundredths(), 100);
-        assert_eq!(room(3_000, 100_000).until_out(), 2_000);
-        assert_eq!(room(500, 100_000).until_out(), 0);
+        assert_eq!(room(1_500 * MB, 50_000 * MB).until_out(), 1_000 * MB);
+        assert_eq!(room(400 * MB, 50_000 * MB).until_out(), 0);
     }
 }
