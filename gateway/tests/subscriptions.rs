@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-const WAIT_MAX: Duration = Duration::from_secs(15);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What an endpoint was sent: method, path, the header `x-key`, body.
 type Told = (String, String, String, String);
@@ -252,6 +252,65 @@ async fn what_cannot_be_served_says_why() {
     site.put("Subscription/s", resource).await;
     let error = site.becomes("error").await;
     assert!(error.starts_with("criteria: "), "{error}");
+}
+
+/// Criteria on other resources: a chain, `_has`, words and a filter are judged by these as they are.
+#[tokio::test]
+async fn criteria_on_other_resources_are_judged() {
+    let (site, endpoint) = (Site::start(), Endpoint::start().await);
+    for (id, family) in [("a", "Abe"), ("b", "Baraka")] {
+        let patient = json!({"resourceType": "Patient", "id": id, "name": [{"family": family}]});
+        site.put(&format!("Patient/{id}"), patient).await;
+    }
+    let observation = |id: &str, patient: &str| {
+        let subject = json!({"reference": format!("Patient/{patient}")});
+        json!({"resourceType": "Observation", "id": id, "status": "final", "subject": subject,
+            "code": {"coding": [{"system": "urn:codes", "code": "x"}]}})
+    };
+    for (number, (criteria, expected)) in [
+        ("Observation?subject:Patient.family=abe", "a"),
+        ("Observation?patient._has:Observation:patient:_id=mark", "b"),
+        (
+            "Observation?_filter=patient.family%20eq%20baraka%20and%20status%20eq%20final",
+            "b",
+        ),
+        ("Observation?_content=x&patient.name:exact=Abe", "a"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        site.put("Observation/mark", observation("mark", "b")).await;
+        let channel = json!({"type": "rest-hook", "endpoint": endpoint.url(), "payload": "application/fhir+json"});
+        let resource = json!({"resourceType": "Subscription", "id": "s", "status": "requested",
+            "reason": "test", "criteria": criteria, "channel": channel});
+        site.put("Subscription/s", resource).await;
+        site.becomes("active").await;
+        for patient in ["a", "b"] {
+            let id = format!("{patient}{number}");
+            site.put(&format!("Observation/{id}"), observation(&id, patient))
+                .await;
+        }
+        // The other one, where it matches, comes before what is written last.
+        let last = format!("{expected}{number}-last");
+        site.put(&format!("Observation/{last}"), observation(&last, expected))
+            .await;
+        let told = endpoint.told_at_least(2 * (number + 1)).await;
+        let paths: Vec<&str> = told
+            .iter()
+            .skip(2 * number)
+            .map(|told| told.1.as_str())
+            .collect();
+        let path = |id: &str| format!("/hook/Observation/{id}");
+        assert_eq!(
+            paths,
+            [path(&format!("{expected}{number}")), path(&last)],
+            "{criteria}"
+        );
+        site.web
+            .send(Method::DELETE, "Subscription/s", &[], None)
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]

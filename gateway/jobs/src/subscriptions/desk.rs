@@ -6,7 +6,7 @@ use super::hook::{self, Outcome};
 use super::roster::{Roster, Ruling, Served};
 use super::subscription::{Subscription, with_status};
 use super::{Bell, SubscriptionSettings, matching};
-use fhir_mapping::model::Json;
+use fhir_mapping::model::{IssueCode, Json};
 use gateway_ground::failure::{Category, Failure};
 use gateway_ground::link::retry;
 use gateway_ground::link::wire::Wire;
@@ -147,7 +147,7 @@ impl Desk {
             self.position = None;
             return Ok(false);
         };
-        let matched = {
+        let after = {
             let snapshot = self.repository.store().snapshot()?;
             let view = snapshot.view();
             let stored = match self.position {
@@ -156,10 +156,13 @@ impl Desk {
                     .row(Table::Checkpoints, CHECKPOINT)?
                     .and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))),
             };
-            let after = Seq(stored.unwrap_or(0).max(since));
-            let known = (&self.roster, self.repository.zone());
-            matching::next(&view, known, (after, self.horizon))?
+            Seq(stored.unwrap_or(0).max(since))
         };
+        let (repository, asking) = (self.repository.clone(), self.roster.asking());
+        let part = (after, self.horizon);
+        let matching = move || matching::next(&repository, &asking, part);
+        let matched = tokio::task::spawn_blocking(matching).await;
+        let matched = matched.map_err(|_panicked| stopped())??;
         let Some(last) = matched.last else {
             return Ok(false);
         };
@@ -183,6 +186,13 @@ impl Desk {
         self.repository.commit_rows(rows).await?;
         self.position = Some(last);
         self.ring(&matched.events);
+        for (rid, reason) in &matched.hopeless {
+            let served = self.roster.get(*rid);
+            let subscription = served.map(|served| Arc::clone(&served.subscription));
+            if let Some(subscription) = subscription {
+                self.turn_off(&subscription, reason).await?;
+            }
+        }
         Ok(matched.has_more)
     }
 
@@ -345,6 +355,16 @@ impl Desk {
         }
         Ok(())
     }
+}
+
+fn stopped() -> Failure {
+    let text = "looking for whom changes concern stopped unexpectedly; it is tried again";
+    Failure::new(
+        Category::Fault,
+        "E-SUBSCRIPTION-2",
+        IssueCode::Exception,
+        text,
+    )
 }
 
 fn log_fault(failure: &Failure) {

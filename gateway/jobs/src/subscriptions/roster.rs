@@ -1,6 +1,7 @@
 //! Which Subscriptions are served: every version of each is judged once.
 
 use super::SubscriptionSettings;
+use super::matching::Asking;
 use super::subscription::Subscription;
 use fhir_mapping::model::{self, Json, Limits};
 use gateway_ground::failure::Failure;
@@ -107,7 +108,7 @@ impl Roster {
             return Ok(standing.map(|_| Ruling::Drop(head.rid)));
         }
         let at = (head.rid, head.version);
-        let allowed = (repository.zone(), settings.hosts.as_slice());
+        let allowed = (repository, settings.hosts.as_slice());
         let read = Subscription::read(at, resource.clone(), allowed);
         let read = read.and_then(|subscription| match self.served.len() < SERVED_MAX {
             true => Ok(subscription),
@@ -166,6 +167,16 @@ impl Roster {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Rid, &Served)> {
         self.served.iter().map(|(rid, served)| (*rid, served))
+    }
+
+    /// Everybody who is to be asked about changes.
+    pub(super) fn asking(&self) -> Vec<Asking> {
+        let served = self.served.values();
+        let asking = served.map(|served| Asking {
+            subscription: Arc::clone(&served.subscription),
+            since: served.standing.since,
+        });
+        asking.collect()
     }
 
     /// The first change that anybody wants told lies after this; `None` when nobody is served.

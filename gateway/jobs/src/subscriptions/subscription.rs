@@ -1,8 +1,10 @@
 //! A Subscription resource as what it asks for, and the changes of its own status.
 
 use super::channel::Channel;
-use fhir_mapping::model::{Json, Object};
-use fhir_mapping::search::{Handling, Query, Zone};
+use fhir_mapping::model::{IssueCode, Json, Object};
+use fhir_mapping::search::{Handling, Query, Terminology};
+use gateway_ground::failure::{Category, Failure};
+use gateway_repository::Repository;
 use store::{Rid, VersionId};
 
 /// One that can be served.
@@ -13,6 +15,8 @@ pub(super) struct Subscription {
     pub(super) version: VersionId,
     pub(super) resource: Json,
     pub(super) query: Query,
+    /// The criteria mean the same at all times: no value set, hierarchy of codes or nearness to now.
+    pub(super) is_lasting: bool,
     pub(super) resource_type: String,
     pub(super) channel: Channel,
     /// `Subscription.end`, milliseconds since 1970.
@@ -24,17 +28,18 @@ impl Subscription {
     pub(super) fn read(
         (rid, version): (Rid, VersionId),
         resource: Json,
-        (zone, hosts): (&Zone, &[String]),
+        (repository, hosts): (&Repository, &[String]),
     ) -> Result<Subscription, String> {
         let criteria = resource.str_at(&["criteria"]).unwrap_or_default();
-        let (resource_type, query) = query(criteria, zone)?;
+        let query = query(criteria, repository).map_err(|failure| reason(&failure))?;
         let end = resource.str_at(&["end"]);
         Ok(Subscription {
             rid,
             id: resource.id().unwrap_or_default().to_owned(),
             version,
+            is_lasting: is_lasting(criteria),
+            resource_type: query.resource_type().to_owned(),
             query,
-            resource_type,
             channel: Channel::read(&resource, hosts)?,
             end_ms: end.and_then(|end| Some(end.parse::<jiff::Timestamp>().ok()?.as_millisecond())),
             resource,
@@ -42,8 +47,29 @@ impl Subscription {
     }
 }
 
-/// `Observation?code=http://loinc.org|1975-2`, what a resource's own values decide.
-fn query(criteria: &str, zone: &Zone) -> Result<(String, Query), String> {
+impl Subscription {
+    /// The criteria as they are to be understood now.
+    pub(super) fn read_anew(&self, repository: &Repository) -> Result<Query, Failure> {
+        let criteria = self.resource.str_at(&["criteria"]).unwrap_or_default();
+        query(criteria, repository)
+    }
+}
+
+fn is_lasting(criteria: &str) -> bool {
+    const PASSING: [&str; 7] = [
+        ":in=", ":not-in=", ":above=", ":below=", "=ap", ",ap", "_filter=",
+    ];
+    !PASSING.iter().any(|part| criteria.contains(part))
+}
+
+pub(super) fn reason(failure: &Failure) -> String {
+    let issues = failure.issues.iter();
+    let texts = issues.map(|issue| format!("{}: {}", issue.number, issue.text));
+    format!("criteria: {}", texts.collect::<Vec<_>>().join("; "))
+}
+
+/// `Observation?code=http://loinc.org|1975-2`: whatever a search may ask, chains and `_has` too.
+fn query(criteria: &str, repository: &Repository) -> Result<Query, Failure> {
     let (resource_type, pairs) = criteria.split_once('?').unwrap_or((criteria, ""));
     let pairs = pairs.split('&').filter(|pair| !pair.is_empty());
     let decode = |text: &str| {
@@ -57,15 +83,20 @@ fn query(criteria: &str, zone: &Zone) -> Result<(String, Query), String> {
             Some((decode(name)?, decode(value)?))
         })
         .collect();
-    let pairs = pairs.ok_or("criteria is not UTF-8")?;
-    let query = Query::parse(resource_type, &pairs, Handling::Strict, zone);
-    let query = query.map_err(|issues| {
-        let texts = issues
-            .iter()
-            .map(|issue| format!("{}: {}", issue.number, issue.text));
-        format!("criteria: {}", texts.collect::<Vec<_>>().join("; "))
+    let pairs = pairs.ok_or_else(|| {
+        let (code, text) = (IssueCode::Value, "it is not UTF-8");
+        Failure::new(Category::Incorrect, "E-SUBSCRIPTION-1", code, text)
     })?;
-    Ok((resource_type.to_owned(), query))
+    let asking = repository.asking(Handling::Strict).reaching();
+    let parsed = match is_lasting(criteria) {
+        true => Query::parse_with(resource_type, &pairs, &asking),
+        false => repository.with_terminology(|terminology| {
+            let terminology: &dyn Terminology = terminology;
+            let asking = asking.with_terminology(terminology);
+            Ok(Query::parse_with(resource_type, &pairs, &asking))
+        })?,
+    };
+    parsed.map_err(|issues| Failure::of(Category::Incorrect, issues))
 }
 
 /// The resource with another status, and the reason where there is one.
