@@ -1,5 +1,5 @@
-//! What reading a request depends on besides its text: the site's zone, how strict it is, what the
-//! caller can carry out, and where codes are looked up.
+//! What reading a request depends on besides its text: the site's zone, the time, how strict it is,
+//! what the caller can carry out, and where codes are looked up.
 
 use super::{Handling, Zone};
 
@@ -8,6 +8,8 @@ use super::{Handling, Zone};
 pub struct Asking<'a> {
     pub(super) handling: Handling,
     pub(super) zone: &'a Zone,
+    /// When the question is asked, milliseconds since 1970.
+    pub(super) now_ms: Option<i64>,
     pub(super) terminology: Option<&'a dyn Terminology>,
     /// Conditions on other resources are carried out.
     pub(super) reaches: bool,
@@ -36,10 +38,24 @@ impl<'a> Asking<'a> {
         Asking {
             handling,
             zone,
+            now_ms: None,
             terminology: None,
             reaches: false,
             is_whole: false,
         }
+    }
+
+    /// Asked at this time (milliseconds since 1970), which the prefix `ap` of dates depends on: give
+    /// later pages of a search the time of the first.
+    pub fn at(self, now_ms: i64) -> Asking<'a> {
+        Asking {
+            now_ms: Some(now_ms),
+            ..self
+        }
+    }
+
+    pub fn zone(&self) -> &'a Zone {
+        self.zone
     }
 
     /// The caller carries out conditions on other resources too: chains, `_has`, hierarchies, words.

@@ -2,7 +2,7 @@
 
 use super::asking::{Asking, Code};
 use super::definitions::{self, Kind, Parameter, is_resource_type};
-use super::kinds::date::DateTest;
+use super::kinds::date::{DateTest, Prefix};
 use super::kinds::escape::{split, unescape};
 use super::kinds::place::PlaceTest;
 use super::kinds::quantity::QuantityTest;
@@ -206,12 +206,24 @@ fn value_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTest, 
         Kind::Reference if modifier == "identifier" => {
             Ok(ValueTest::Reference(ReferenceTest::of_identifier(value)))
         }
+        Kind::Reference if matches!(modifier, "above" | "below") => Ok(ValueTest::Reference(
+            ReferenceTest::of_canonical(value, modifier == "below"),
+        )),
         Kind::Reference => reference_test(asked, value),
-        Kind::Date if modifier == "~po" => DateTest::overlapping(value, asking.zone)
-            .map(ValueTest::Date)
-            .ok_or_else(|| bad_value(asked, "not a date")),
+        Kind::Date if matches!(modifier, "~po" | "~co") => {
+            let prefix = match modifier {
+                "~po" => Prefix::Po,
+                _ => Prefix::Co,
+            };
+            DateTest::of_filter(prefix, value, asking.zone)
+                .map(ValueTest::Date)
+                .ok_or_else(|| bad_value(asked, "not a date"))
+        }
+        Kind::Number if modifier == "~co" => QuantityTest::included(value)
+            .map(|test| ValueTest::Quantity(Box::new(test)))
+            .ok_or_else(|| bad_value(asked, "not a number")),
         _ if !modifier.is_empty() => Err(bad_modifier(asked)),
-        Kind::Date => DateTest::parse(value, asking.zone)
+        Kind::Date => DateTest::parse(value, asking)
             .map(ValueTest::Date)
             .ok_or_else(|| bad_value(asked, "not a date, optionally with a prefix")),
         Kind::Number | Kind::Quantity => QuantityTest::parse(value)
@@ -229,7 +241,9 @@ fn value_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTest, 
 
 fn token_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTest, Issue> {
     let test = match asked.modifier {
-        "" | "not" | "~ne" => TokenTest::parse(value, false),
+        "" | "not" => TokenTest::parse(value, false),
+        "~eq" | "~ne" => TokenTest::folded(value),
+        "~within" => TokenTest::version_within(value),
         "text" => TokenTest::parse(value, true),
         "of-type" => TokenTest::of_type(value)
             .ok_or_else(|| bad_value(asked, ":of-type takes system|code|value, all three"))?,
@@ -255,7 +269,7 @@ fn composite_test(asked: &Asked, value: &str, asking: &Asking) -> Result<ValueTe
             Kind::Text => StringTest::parse("", part).map(ValueTest::Text),
             Kind::Uri => UriTest::parse("", part).map(ValueTest::Uri),
             Kind::Reference => ReferenceTest::parse(part, None, &[]).map(ValueTest::Reference),
-            Kind::Date => DateTest::parse(part, asking.zone).map(ValueTest::Date),
+            Kind::Date => DateTest::parse(part, asking).map(ValueTest::Date),
             Kind::Number | Kind::Quantity => {
                 QuantityTest::parse(part).map(|test| ValueTest::Quantity(Box::new(test)))
             }

@@ -227,7 +227,7 @@ fn read_component(text: &'static str) -> Option<Component> {
 
 /// FNV-1a over the rows and the version of the extraction rules.
 fn digest(rows: &[&str]) -> u32 {
-    const EXTRACTION_RULES: u8 = 2;
+    const EXTRACTION_RULES: u8 = 3;
     let bytes = rows.iter().flat_map(|row| row.bytes());
     std::iter::once(EXTRACTION_RULES)
         .chain(bytes)

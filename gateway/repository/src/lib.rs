@@ -43,7 +43,7 @@ pub use rows::standing::{Notice, Standing};
 pub use search::{Cursor, SearchPage, SearchRequest};
 pub use write::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
 
-use fhir_mapping::search::Zone;
+use fhir_mapping::search::{Asking, Handling, Zone};
 use gateway_ground::clock::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -106,5 +106,10 @@ impl Repository {
 
     pub fn zone(&self) -> &Zone {
         &self.inner.zone
+    }
+
+    /// How a question asked here and now is read; see `Asking` for what else it may ask.
+    pub fn asking(&self, handling: Handling) -> Asking<'_> {
+        Asking::new(handling, self.zone()).at(self.clock().now_ms())
     }
 }

@@ -1,5 +1,6 @@
 //! `_filter` expressions (R4 <https://hl7.org/fhir/R4/search_filter.html>): read to a small tree,
 //! then made into conditions of the searched type. `and` and `or` bind alike, from left to right.
+//! Values are compared without regard to case.
 
 use super::names::{Place, Reader, find, unreadable};
 use crate::model::Issue;
@@ -199,6 +200,9 @@ fn compare(
     asked: (&str, &str),
 ) -> Result<Option<Condition>, Issue> {
     match path {
+        Path::Link(name, Some(condition), rest) if Nested::of(at, name).is_some() => {
+            nested(reader, at, (name, condition, rest), asked).map(Some)
+        }
         Path::Link(name, condition, rest) => reader.chain(at, name, &|reader, place| {
             let Some(last) = compare(reader, place, rest, asked)? else {
                 return Ok(None);
@@ -218,6 +222,76 @@ fn compare(
             None => leaf(reader, at, name, asked),
         },
     }
+}
+
+/// An element whose members are asked about together: a composite parameter, and the names that
+/// filters have for its components (R4 search_filter, "Additional Parameters", those that R4's own
+/// parameters can answer).
+struct Nested {
+    resource_type: &'static str,
+    name: &'static str,
+    composite: &'static str,
+    children: [&'static str; 2],
+}
+
+const NESTED: [Nested; 2] = [
+    Nested {
+        resource_type: "Group",
+        name: "characteristic",
+        composite: "characteristic-value",
+        children: ["code", "value"],
+    },
+    Nested {
+        resource_type: "DocumentReference",
+        name: "relatesTo",
+        composite: "relationship",
+        children: ["code", "target"],
+    },
+];
+
+impl Nested {
+    fn of(at: Place, name: &str) -> Option<&'static Nested> {
+        let mut all = NESTED.iter();
+        all.find(|nested| nested.resource_type == at.resource_type && nested.name == name)
+    }
+}
+
+/// `characteristic[code eq x].value eq y`
+fn nested(
+    reader: &Reader,
+    at: Place,
+    (name, condition, rest): (&str, &Filter, &Path),
+    (operator, value): (&str, &str),
+) -> Result<Condition, Issue> {
+    let why = || {
+        bad(&format!(
+            "{name} takes [child eq value].child eq value, of its two children"
+        ))
+    };
+    let nested = Nested::of(at, name).ok_or_else(why)?;
+    let (Filter::Compare(Path::Last(first), "eq", first_value), Path::Last(second)) =
+        (condition, rest)
+    else {
+        return Err(why());
+    };
+    let [one, other] = nested.children;
+    if !matches!(operator, "eq" | "re") {
+        return Err(why());
+    }
+    let parts = match (*first, *second) {
+        (a, b) if (a, b) == (one, other) => [first_value.as_str(), value],
+        (a, b) if (a, b) == (other, one) => [value, first_value.as_str()],
+        _ => return Err(why()),
+    };
+    let parts = parts.map(|part| escaped(Kind::Token, &named(part)));
+    let (index, parameter) = find(at.resource_type, nested.composite).ok_or_else(why)?;
+    let asked = Asked {
+        parameter,
+        index,
+        modifier: "",
+        value: &parts.join("$"),
+    };
+    reader.made(at, &asked)
 }
 
 fn leaf(
@@ -240,12 +314,23 @@ fn leaf(
         ("pr", "true") => "false".to_owned(),
         ("pr", "false") => "true".to_owned(),
         ("pr", _) => return Err(bad("pr takes true or false")),
+        _ if matches!(
+            parameter.kind,
+            Kind::Token | Kind::Quantity | Kind::Composite
+        ) =>
+        {
+            format!("{prefix}{}", escaped(parameter.kind, &named(value)))
+        }
         _ => format!("{prefix}{}", escaped(parameter.kind, value)),
     };
     let asked = Asked {
         parameter,
         index,
-        modifier,
+        // An id is one to the letter.
+        modifier: match (name, modifier) {
+            ("_id", "~eq") => "",
+            _ => modifier,
+        },
         value: &value,
     };
     reader.made(at, &asked).map(Some)
@@ -267,15 +352,20 @@ fn test_of(kind: Kind, operator: &str) -> Option<(&'static str, &'static str)> {
         return match (prefix, operator) {
             (Some(prefix), _) => Some(("", prefix)),
             (None, "po") if kind == Kind::Date => Some(("~po", "")),
+            (None, "co") if kind != Kind::Quantity => Some(("~co", "")),
             _ => None,
         };
     }
     let modifier = match (kind, operator) {
-        (Kind::Text | Kind::Uri, "eq") => "~eq",
+        (Kind::Text | Kind::Uri | Kind::Token, "eq") => "~eq",
         (Kind::Text | Kind::Uri | Kind::Token | Kind::Reference, "ne") => "~ne",
         (Kind::Text | Kind::Uri, "co") => "~co",
         (Kind::Text | Kind::Uri, "sw") => "~sw",
         (Kind::Text | Kind::Uri, "ew") => "~ew",
+        (Kind::Text, "gt") => "~gt",
+        (Kind::Text, "lt") => "~lt",
+        (Kind::Text, "ge") => "~ge",
+        (Kind::Text, "le") => "~le",
         (Kind::Token, "ss") => "below",
         (Kind::Token, "sb") => "above",
         (Kind::Token, "in") => "in",
@@ -285,6 +375,31 @@ fn test_of(kind: Kind, operator: &str) -> Option<(&'static str, &'static str)> {
         _ => return None,
     };
     Some((modifier, ""))
+}
+
+/// Code systems that filters may call by a short name.
+const NAMED: [(&str, &str); 4] = [
+    ("loinc", "http://loinc.org"),
+    ("snomed", "http://snomed.info/sct"),
+    ("rxnorm", "http://www.nlm.nih.gov/research/umls/rxnorm"),
+    ("ucum", "http://unitsofmeasure.org"),
+];
+
+/// `loinc|718-7` with the system's full name; `5|ucum|mg` too, and parts of composites.
+fn named(value: &str) -> String {
+    let full = |text: &str| {
+        let known = NAMED.iter().find(|(name, _)| *name == text);
+        known.map_or_else(|| text.to_owned(), |(_, full)| (*full).to_owned())
+    };
+    let part = |part: &str| match part.rsplit_once('|') {
+        Some((systems, code)) => {
+            let systems: Vec<String> = systems.split('|').map(full).collect();
+            format!("{}|{code}", systems.join("|"))
+        }
+        None => part.to_owned(),
+    };
+    let parts: Vec<String> = value.split('$').map(part).collect();
+    parts.join("$")
 }
 
 /// A filter's value is one value, as it stands.

@@ -165,7 +165,8 @@ impl<'a> Reader<'a> {
     pub(super) fn made(&self, at: Place, asked: &Asked) -> Result<Condition, Issue> {
         self.spend()?;
         match (asked.parameter.kind, asked.modifier) {
-            (Kind::Reference, "above" | "below") => self.hierarchy(asked),
+            (Kind::Reference, "above" | "below") => self.hierarchy(at, asked),
+            (Kind::Uri, "" | "below") if asked.parameter.name == "url" => self.canonical(at, asked),
             _ => Criterion::parse(at.resource_type, asked, self.asking).map(Condition::Own),
         }
     }
@@ -290,17 +291,66 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| unreadable(code, "no word to look for"))
     }
 
-    /// `:above` and `:below` on a reference to a type that has parents.
-    fn hierarchy(&self, asked: &Asked) -> Result<Condition, Issue> {
+    /// `url=http://a.b/c|1.0`: a `|version` behind the url asks for the business version of the
+    /// resource (R4 3.1.1.4.13); with `:below` for one of that version, as 1.0 is of 1.
+    fn canonical(&self, at: Place, asked: &Asked) -> Result<Condition, Issue> {
+        let parse = |asked: &Asked| {
+            Criterion::parse(at.resource_type, asked, self.asking).map(Condition::Own)
+        };
+        let mut any = vec![parse(asked)?];
+        let version = find(at.resource_type, "version").filter(|(_, p)| p.kind == Kind::Token);
+        for value in split(asked.value, ',') {
+            let parts = split(value, '|');
+            let ([url, its], Some((index, parameter))) = (parts.as_slice(), version) else {
+                continue;
+            };
+            self.spend()?;
+            let url = parse(&Asked {
+                modifier: "",
+                value: url,
+                ..*asked
+            })?;
+            let modifier = match asked.modifier {
+                "below" => "~within",
+                _ => "",
+            };
+            let version = parse(&Asked {
+                parameter,
+                index,
+                modifier,
+                value: its,
+            })?;
+            any.push(Condition::All(vec![url, version]));
+        }
+        Ok(one_of(any))
+    }
+
+    /// `:above` and `:below` on a reference: to a type that has parents, or to a canonical, whose
+    /// versions stand below it.
+    fn hierarchy(&self, at: Place, asked: &Asked) -> Result<Condition, Issue> {
         let name = asked.parameter.name;
-        self.needs_reach(name)?;
         let places: Vec<_> = split(asked.value, ',');
         let mut any = Vec::new();
         for text in places.into_iter().filter(|text| !text.is_empty()) {
             self.spend()?;
+            let is_absolute = text.contains(':') && may_be_canonical(asked.parameter);
+            if is_absolute {
+                let one = Asked {
+                    value: text,
+                    ..*asked
+                };
+                let found = Criterion::parse(at.resource_type, &one, self.asking)?;
+                any.push(Condition::Own(found));
+            }
+            let place = reference::place(&unescape(text), &asked.parameter.targets);
+            let has_parents =
+                |(name, _): &(String, String)| definitions::parent_parameter(name).is_some();
+            if is_absolute && !place.as_ref().is_some_and(has_parents) {
+                continue;
+            }
+            self.needs_reach(name)?;
             let (target_type, target_id) =
-                reference::place(&unescape(text), &asked.parameter.targets)
-                    .ok_or_else(|| unreadable(name, ":above and :below take Type/id"))?;
+                place.ok_or_else(|| unreadable(name, ":above and :below take Type/id or a URL"))?;
             let parent = definitions::parent_parameter(&target_type).ok_or_else(|| {
                 unreadable(
                     name,
@@ -315,10 +365,7 @@ impl<'a> Reader<'a> {
                 is_below: asked.modifier == "below",
             }));
         }
-        Ok(match (any.pop(), any.is_empty()) {
-            (Some(only), true) => only,
-            (last, _) => Condition::Any(any.into_iter().chain(last).collect()),
-        })
+        Ok(one_of(any))
     }
 
     pub(super) fn spend(&self) -> Result<(), Issue> {
@@ -347,6 +394,20 @@ impl<'a> Reader<'a> {
             "",
             text,
         ))
+    }
+}
+
+/// May the reference be to a type that has canonical urls?
+fn may_be_canonical(parameter: &Parameter) -> bool {
+    let has_url = |name: &&str| find(name, "url").is_some_and(|(_, p)| p.kind == Kind::Uri);
+    parameter.targets.is_empty() || parameter.targets.iter().any(has_url)
+}
+
+/// Any of these conditions.
+fn one_of(mut any: Vec<Condition>) -> Condition {
+    match (any.pop(), any.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => Condition::Any(any.into_iter().chain(last).collect()),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::calendar::{self, BUCKET_YEARS, Span};
 use crate::model::Json;
-use crate::search::Zone;
 use crate::search::terms::Sink;
+use crate::search::{Asking, Zone};
 use jiff::ToSpan;
 use jiff::civil::Date;
 
@@ -28,6 +28,8 @@ pub(in crate::search) enum Prefix {
     Ap,
     /// Overlaps: `po` of filters.
     Po,
+    /// The value includes what is asked: `co` of filters.
+    Co,
 }
 
 /// A value that touches at most this many buckets of a size is posted under each of them.
@@ -151,16 +153,23 @@ fn buckets(
 }
 
 impl DateTest {
-    pub(in crate::search) fn parse(text: &str, zone: &Zone) -> Option<DateTest> {
+    pub(in crate::search) fn parse(text: &str, asking: &Asking) -> Option<DateTest> {
         let (prefix, date) = Prefix::split(text);
-        let asked = calendar::parse(date, zone)?;
+        let asked = calendar::parse(date, asking.zone)?;
+        let asked = match prefix {
+            Prefix::Ap => asked.approximate(asking.now_ms),
+            _ => asked,
+        };
         Some(DateTest { prefix, asked })
     }
 
-    /// Any range that shares an instant with the given one.
-    pub(in crate::search) fn overlapping(text: &str, zone: &Zone) -> Option<DateTest> {
+    /// `Po` or `Co`, which no request has before its date.
+    pub(in crate::search) fn of_filter(
+        prefix: Prefix,
+        text: &str,
+        zone: &Zone,
+    ) -> Option<DateTest> {
         let asked = calendar::parse(text, zone)?;
-        let prefix = Prefix::Po;
         Some(DateTest { prefix, asked })
     }
 
@@ -178,18 +187,8 @@ impl DateTest {
             Prefix::Le => value.low < asked.high,
             Prefix::Sa => value.low >= asked.high,
             Prefix::Eb => value.high <= asked.low,
-            Prefix::Ap => self.approximate().overlaps(value),
-            Prefix::Po => asked.overlaps(value),
-        }
-    }
-
-    /// The asked range widened by its own width on both sides: no clock is at hand to take a tenth
-    /// of the distance to now, which the standard only recommends.
-    fn approximate(self) -> Span {
-        let width = self.asked.high.saturating_sub(self.asked.low);
-        Span {
-            low: self.asked.low.saturating_sub(width),
-            high: self.asked.high.saturating_add(width),
+            Prefix::Ap | Prefix::Po => asked.overlaps(value),
+            Prefix::Co => value.low <= asked.low && asked.high <= value.high,
         }
     }
 
@@ -198,7 +197,7 @@ impl DateTest {
         // Each match overlaps this range.
         let range = match self.prefix {
             Prefix::Ne => return false,
-            Prefix::Eq | Prefix::Po => self.asked,
+            Prefix::Eq | Prefix::Ap | Prefix::Po | Prefix::Co => self.asked,
             Prefix::Gt | Prefix::Sa => Span {
                 low: self.asked.high,
                 high: i64::MAX,
@@ -215,7 +214,6 @@ impl DateTest {
                 low: i64::MIN,
                 high: self.asked.high,
             },
-            Prefix::Ap => self.approximate(),
         };
         cover(range, sink);
         true
@@ -223,6 +221,20 @@ impl DateTest {
 }
 
 impl Span {
+    /// Widened on both sides by a tenth of the gap between now and the range (R4 3.1.1.4.5). Without
+    /// a clock, by its own width.
+    fn approximate(self, now_ms: Option<i64>) -> Span {
+        let by = match now_ms.map(|now_ms| now_ms.saturating_mul(1000)) {
+            Some(now) if now < self.low => self.low.saturating_sub(now) / 10,
+            Some(now) => now.saturating_sub(self.high).max(0) / 10,
+            None => self.high.saturating_sub(self.low),
+        };
+        Span {
+            low: self.low.saturating_sub(by),
+            high: self.high.saturating_add(by),
+        }
+    }
+
     fn overlaps(self, other: Span) -> bool {
         self.low < other.high && other.low < self.high
     }

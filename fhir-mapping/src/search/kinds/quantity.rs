@@ -96,7 +96,32 @@ impl QuantityTest {
         })
     }
 
+    /// Numbers whose own precision includes this one: `co` of filters.
+    pub(in crate::search) fn included(text: &str) -> Option<QuantityTest> {
+        Some(QuantityTest {
+            prefix: Prefix::Co,
+            asked: Written::parse(text)?,
+            system: None,
+            code: None,
+        })
+    }
+
+    fn is_included_in(&self, amount: &Amount) -> bool {
+        let asked = &self.asked.number;
+        let end = |text: &Option<String>, holds: &dyn Fn((Decimal, Decimal)) -> bool| {
+            let written = text.as_ref().map(|text| Written::parse(text));
+            written.is_none_or(|written| written.is_some_and(|w| holds(w.rounded())))
+        };
+        let is_known = amount.low.is_some() || amount.high.is_some();
+        is_known
+            && end(&amount.low, &|(from, _)| from <= *asked)
+            && end(&amount.high, &|(_, to)| *asked < to)
+    }
+
     pub(in crate::search) fn matches(&self, amount: &Amount) -> bool {
+        if self.prefix == Prefix::Co {
+            return self.is_included_in(amount);
+        }
         if self.system.is_some() && self.system != amount.system {
             return false;
         }
@@ -145,7 +170,7 @@ impl QuantityTest {
                 && high.as_ref().is_some_and(|high| *high < to)
         };
         match self.prefix {
-            Prefix::Eq | Prefix::Po => within(self.asked.rounded()),
+            Prefix::Eq | Prefix::Po | Prefix::Co => within(self.asked.rounded()),
             Prefix::Ne => !within(self.asked.rounded()),
             Prefix::Gt => above,
             Prefix::Lt => below,

@@ -2,6 +2,7 @@
 
 use super::escape::unescape;
 use super::token::{Token, TokenTest};
+use super::uri::is_version_within;
 use crate::model::{Json, Reference, is_valid_id};
 use crate::search::terms::Sink;
 
@@ -22,8 +23,17 @@ pub(in crate::search) enum ReferenceTest {
     Id(String),
     /// An absolute URL; a canonical one matches in every version unless one is asked.
     Url(String),
+    /// `:below`, or else `:above`, of a canonical: its url, and the version if one is asked.
+    Canonical(String, Option<String>, Relation),
     /// `:identifier`
     Identifier(TokenTest),
+}
+
+/// How the version of a canonical stands to the asked one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::search) enum Relation {
+    Below,
+    Above,
 }
 
 /// Above this many possible target types, a bare id is posted as a term of its own.
@@ -126,6 +136,21 @@ fn is_wide(targets: &[&str]) -> bool {
     targets.is_empty() || targets.len() > TARGETS_MAX
 }
 
+impl Relation {
+    /// `None`: no version is named, which stands above all versions.
+    fn holds(self, version: Option<&str>, asked: Option<&str>) -> bool {
+        let (lower, upper) = match self {
+            Relation::Below => (version, asked),
+            Relation::Above => (asked, version),
+        };
+        match (lower, upper) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(lower), Some(upper)) => is_version_within(lower, upper),
+        }
+    }
+}
+
 impl ReferenceTest {
     /// `resource_type` is that of a `:Type` modifier. `None` when the value contradicts it.
     pub(in crate::search) fn parse(
@@ -157,6 +182,20 @@ impl ReferenceTest {
         }
     }
 
+    /// `url` or `url|version` (R4 3.1.1.4.13).
+    pub(in crate::search) fn of_canonical(text: &str, is_below: bool) -> ReferenceTest {
+        let text = unescape(text);
+        let (url, version) = match text.split_once('|') {
+            Some((url, version)) => (url.to_owned(), Some(version.to_owned())),
+            None => (text, None),
+        };
+        let relation = match is_below {
+            true => Relation::Below,
+            false => Relation::Above,
+        };
+        ReferenceTest::Canonical(url, version, relation)
+    }
+
     pub(in crate::search) fn of_identifier(text: &str) -> ReferenceTest {
         ReferenceTest::Identifier(TokenTest::parse(text, false))
     }
@@ -186,6 +225,13 @@ impl ReferenceTest {
             ReferenceTest::Url(url) => target.is_some_and(|t| {
                 t == url || t.split_once('|').is_some_and(|(bare, _)| bare == url)
             }),
+            ReferenceTest::Canonical(url, version, relation) => target.is_some_and(|target| {
+                let (found, its) = match target.split_once('|') {
+                    Some((found, its)) => (found, Some(its)),
+                    None => (target, None),
+                };
+                found == url && relation.holds(its, version.as_deref())
+            }),
             ReferenceTest::Identifier(test) => {
                 link.identifier.as_ref().is_some_and(|i| test.matches(i))
             }
@@ -204,6 +250,7 @@ impl ReferenceTest {
                 let bare = url.split_once('|').map_or(url.as_str(), |(bare, _)| bare);
                 sink.put('=', &[bare]);
             }
+            ReferenceTest::Canonical(url, ..) => sink.put('=', &[url]),
             ReferenceTest::Identifier(test) => return test.candidates('#', sink),
         }
         true

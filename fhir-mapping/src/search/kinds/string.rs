@@ -4,6 +4,7 @@ use super::escape::unescape;
 use super::fold::fold;
 use crate::model::Json;
 use crate::search::terms::Sink;
+use std::cmp::Ordering;
 
 /// What a request asks of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(in crate::search) enum StringTest {
     Unfolded(String),
     /// Folded end of the value: of filters.
     Ends(String),
+    /// The folded value's first character compared with this one: of filters.
+    First(Ordering, char, bool),
 }
 
 /// Members of HumanName and Address that are searched; `use` and `period` are not.
@@ -66,6 +69,9 @@ impl StringTest {
     /// `None` for a modifier that strings do not have.
     pub(in crate::search) fn parse(modifier: &str, text: &str) -> Option<StringTest> {
         let text = unescape(text);
+        if let Some(test) = StringTest::of_order(modifier, &text) {
+            return Some(test);
+        }
         let folds = !matches!(modifier, "exact");
         if folds && fold(&text).is_empty() && StringTest::parse(modifier, "x").is_some() {
             return Some(StringTest::Unfolded(text));
@@ -80,6 +86,19 @@ impl StringTest {
         }
     }
 
+    /// `gt`, `lt`, `ge` and `le` of filters look at the first character alone (R4 search_filter).
+    fn of_order(modifier: &str, text: &str) -> Option<StringTest> {
+        let (order, or_equal) = match modifier {
+            "~gt" => (Ordering::Greater, false),
+            "~lt" => (Ordering::Less, false),
+            "~ge" => (Ordering::Greater, true),
+            "~le" => (Ordering::Less, true),
+            _ => return None,
+        };
+        let first = fold(text).chars().next()?;
+        Some(StringTest::First(order, first, or_equal))
+    }
+
     pub(in crate::search) fn matches(&self, value: &str) -> bool {
         match self {
             StringTest::Starts(asked) => fold(value).starts_with(asked.as_str()),
@@ -88,6 +107,10 @@ impl StringTest {
             StringTest::Unfolded(asked) => value.contains(asked) && fold(value).is_empty(),
             StringTest::Equals(asked) => fold(value) == *asked,
             StringTest::Ends(asked) => fold(value).ends_with(asked.as_str()),
+            StringTest::First(order, asked, or_equal) => {
+                let found = fold(value).chars().next().map(|first| first.cmp(asked));
+                found == Some(*order) || (*or_equal && found == Some(Ordering::Equal))
+            }
         }
     }
 
@@ -98,7 +121,7 @@ impl StringTest {
                 let posted = PREFIX_LENGTHS.iter().find_map(|n| prefix(asked, *n));
                 posted.map(|prefix| sink.put('^', &[prefix])).is_some()
             }
-            StringTest::Contains(_) | StringTest::Ends(_) => false,
+            StringTest::Contains(_) | StringTest::Ends(_) | StringTest::First(..) => false,
             StringTest::Equals(asked) => {
                 sink.put('=', &[asked]);
                 true

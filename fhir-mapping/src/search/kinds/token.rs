@@ -2,6 +2,7 @@
 
 use super::escape::{split, unescape};
 use super::fold::fold;
+use super::uri::is_version_within;
 use crate::model::Json;
 use crate::search::Code;
 use crate::search::terms::Sink;
@@ -37,6 +38,10 @@ pub(in crate::search) enum TokenTest {
     OfType(String, String, String),
     /// Codes and the systems that each may have; an empty text stands for any system.
     OneOf(HashMap<String, Vec<String>>),
+    /// Compared without regard to case; its own texts are in lower case.
+    Folded(Box<TokenTest>),
+    /// The code is this version or one of it.
+    VersionWithin(String),
 }
 
 /// ContactPoint.system is no code system: these seven codes tell the type apart from Identifier.
@@ -130,6 +135,16 @@ impl TokenTest {
         }
     }
 
+    /// Without regard to case: of filters.
+    pub(in crate::search) fn folded(text: &str) -> TokenTest {
+        TokenTest::Folded(Box::new(TokenTest::parse(&text.to_lowercase(), false)))
+    }
+
+    /// A version that is this one or one of it.
+    pub(in crate::search) fn version_within(text: &str) -> TokenTest {
+        TokenTest::VersionWithin(unescape(text))
+    }
+
     /// Any of these codes.
     pub(in crate::search) fn one_of(codes: Vec<Code>) -> TokenTest {
         let mut systems: HashMap<String, Vec<String>> = HashMap::new();
@@ -159,6 +174,19 @@ impl TokenTest {
                 let is_of = |(s, c): &(String, String)| s == system && c == code;
                 is(&token.code, value) && token.types.iter().any(is_of)
             }
+            TokenTest::Folded(test) => {
+                let lower = |text: &Option<String>| text.as_deref().map(str::to_lowercase);
+                test.matches(&Token {
+                    code: lower(&token.code),
+                    system: lower(&token.system),
+                    implied: token.implied,
+                    ..Token::default()
+                })
+            }
+            TokenTest::VersionWithin(upper) => {
+                let code = token.code.as_deref();
+                code.is_some_and(|version| is_version_within(version, upper))
+            }
             TokenTest::OneOf(codes) => {
                 let systems = token.code.as_ref().and_then(|code| codes.get(code));
                 systems.is_some_and(|systems| {
@@ -182,7 +210,15 @@ impl TokenTest {
                 codes.keys().for_each(|code| sink.put(tag, &[code]));
                 true
             }
-            TokenTest::System(_) | TokenTest::Text(_) => false,
+            // A code without letters is written in one way only.
+            TokenTest::Folded(test) => {
+                let code = match test.as_ref() {
+                    TokenTest::Code(c) | TokenTest::Bare(c) | TokenTest::Coded(_, c) => c,
+                    _ => return false,
+                };
+                code.to_uppercase() == *code && test.candidates(tag, sink)
+            }
+            TokenTest::System(_) | TokenTest::Text(_) | TokenTest::VersionWithin(_) => false,
         }
     }
 }

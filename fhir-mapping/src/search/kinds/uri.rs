@@ -1,7 +1,12 @@
-//! Uri parameters: equal to the letter; `:below` and `:above` by path segments (R4 3.1.1.4.12).
+//! Uri parameters: equal to the letter; `:below` and `:above` by path segments (R4 3.1.1.4.9). A
+//! canonical with a version, `url|1.0`, is also found by its url alone, and stands below it and
+//! below `url|1` (R4 3.1.1.4.13).
 
 use super::escape::unescape;
 use crate::search::terms::Sink;
+
+/// What may follow a part of a version.
+const VERSION_ENDS: [char; 3] = ['.', '-', '+'];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::search) struct UriTest {
@@ -25,6 +30,15 @@ enum Relation {
 
 pub(in crate::search) fn post(uri: &str, sink: &mut Sink) {
     sink.put('=', &[uri]);
+    if let Some((bare, _)) = uri.split_once('|') {
+        sink.put('=', &[bare]);
+    }
+}
+
+/// Is this version the upper one, or one of it: `1.0` of `1`?
+pub(in crate::search) fn is_version_within(version: &str, upper: &str) -> bool {
+    let rest = version.strip_prefix(upper);
+    rest.is_some_and(|rest| rest.is_empty() || upper.is_empty() || rest.starts_with(VERSION_ENDS))
 }
 
 impl UriTest {
@@ -50,7 +64,9 @@ impl UriTest {
     pub(in crate::search) fn matches(&self, uri: &str) -> bool {
         let asked = self.asked.as_str();
         match self.relation {
-            Relation::Equal => uri == asked,
+            Relation::Equal => {
+                uri == asked || uri.split_once('|').is_some_and(|(bare, _)| bare == asked)
+            }
             Relation::Below => is_within(uri, asked),
             Relation::Above => is_within(asked, uri),
             Relation::Same => uri.to_lowercase() == asked,
@@ -79,14 +95,17 @@ fn is_within(uri: &str, upper: &str) -> bool {
             || upper.is_empty()
             || upper.ends_with(['/', '#', ':'])
             || rest.starts_with(['/', '#', '?', ':', '|'])
+            || (upper.contains('|') && rest.starts_with(VERSION_ENDS))
     })
 }
 
 /// Everything that could stand above: the uri itself and its beginnings.
 fn above(uri: &str, sink: &mut Sink) {
     sink.put('=', &[uri]);
+    let version = uri.find('|').unwrap_or(uri.len());
     for (at, c) in uri.char_indices() {
-        if matches!(c, '/' | '#' | '?' | ':' | '|') {
+        let ends_version = at > version && VERSION_ENDS.contains(&c);
+        if ends_version || matches!(c, '/' | '#' | '?' | ':' | '|') {
             let ends = [uri.get(..at), uri.get(..at + c.len_utf8())];
             ends.into_iter()
                 .flatten()

@@ -568,3 +568,52 @@ fn decimals_of_any_precision_are_found_by_what_was_written() {
         }
     }
 }
+
+/// R4 3.1.1.4.5: `ap` is a tenth of the gap between now and the date, on both sides; here and in
+/// composites and filters.
+#[test]
+fn approximate_dates_depend_on_now() {
+    let zone = zone("UTC");
+    let day = 86_400_000;
+    let check = |born: &str, (name, value): (&str, &str), expected: bool| {
+        let resource = tree(&format!(
+            r#"{{"resourceType":"Patient","id":"p","birthDate":"{born}"}}"#
+        ));
+        let values = extract(&resource, &zone);
+        // 2024-01-01, 19,723 days after 1970.
+        let asking = Asking::new(Handling::Strict, &zone)
+            .whole()
+            .at(19_723 * day);
+        let pairs = [(name.to_owned(), value.to_owned())];
+        let query = Query::parse_with("Patient", &pairs, &asking).unwrap();
+        assert_eq!(query.matches(&values), expected, "{value}: {born}");
+        let terms = values.terms();
+        let proposed = |group: &Vec<Vec<u8>>| group.iter().any(|term| terms.contains(term));
+        let is_proposed = query.candidates().all_of.iter().all(proposed);
+        assert!(is_proposed || !expected, "{value}: {born} is no candidate");
+    };
+    let date = |value| ("birthdate", value);
+    // Ten years before now: 3,652 days, so a year and a day around.
+    check("2014-01-01", date("ap2014-01-01"), true);
+    check("2012-12-31", date("ap2014-01-01"), true);
+    check("2012-12-30", date("ap2014-01-01"), false);
+    check("2013-01-02", date("ap2014-01-01"), true);
+    check("2015-01-01", date("ap2014-01-01"), true);
+    check("2015-01-03", date("ap2014-01-01"), false);
+    // A hundred years before: about ten.
+    check("1914-03-01", date("ap1924"), true);
+    check("1934-09-01", date("ap1924"), true);
+    check("1935-06-01", date("ap1924"), false);
+    // Today, and within the asked range, there is no gap.
+    check("2024-01-01", date("ap2024-01-01"), true);
+    check("2023-12-31", date("ap2024-01-01"), false);
+    check("2024-12-31", date("ap2024"), true);
+    check("2025-01-01", date("ap2024"), false);
+    // What is to come: ten days off, one day around.
+    check("2024-01-12", date("ap2024-01-11"), true);
+    check("2024-01-13", date("ap2024-01-11"), false);
+    check("2015-01-01", ("_filter", "birthdate ap 2014-01-01"), true);
+    check("2015-01-03", ("_filter", "birthdate ap 2014-01-01"), false);
+    check("9999-12-31", date("ap9999-12-31"), true);
+    check("0001-01-01", date("ap0001-01-01"), true);
+}

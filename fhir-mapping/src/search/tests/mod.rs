@@ -1,5 +1,7 @@
 //! What matches what, as tables; the terms of two resources as text.
 
+mod canonicals;
+mod filters;
 mod grammar;
 mod harms;
 mod made;

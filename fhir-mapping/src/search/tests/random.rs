@@ -142,6 +142,17 @@ fn criterion(dice: &mut Dice, name: &str, kind: &str, texts: &[String]) -> (Stri
             value = format!("{prefix}{value}");
             ""
         }
+        "composite" => {
+            if let Some((first, last)) = value.rsplit_once('$')
+                && last.starts_with(|c: char| c.is_ascii_digit())
+            {
+                value = format!("{first}${}{last}", dice.pick(&["", "gt", "le", "ne", "ap"]));
+            }
+            if dice.below(3) == 0 {
+                value = format!("{value},{}", dice.pick(texts));
+            }
+            ""
+        }
         "uri" => *dice.pick(&["", ":below", ":above"]),
         _ => "",
     };
@@ -166,7 +177,7 @@ fn random_queries_equal_brute_force() {
         .filter(|(_, texts)| !texts.is_empty())
         .collect();
     let mut dice = Dice(0x5eed_cafe_f00d_1234);
-    let (mut asked, mut with_matches, mut proposed) = (0, 0, 0);
+    let (mut asked, mut with_matches, mut proposed, mut composites) = (0, 0, 0, 0);
     while asked < 600 {
         let ((resource_type, _, _), _) = *dice.pick(&places);
         let of_type: Vec<_> = places
@@ -175,7 +186,14 @@ fn random_queries_equal_brute_force() {
             .collect();
         let pairs: Vec<(String, String)> = (0..=dice.below(3))
             .map(|_| {
-                let ((_, name, kind), texts) = dice.pick(&of_type);
+                let composite = of_type
+                    .iter()
+                    .filter(|((.., kind), _)| *kind == "composite");
+                let composite: Vec<_> = composite.collect();
+                let ((_, name, kind), texts) = match composite.is_empty() || dice.below(2) > 0 {
+                    true => *dice.pick(&of_type),
+                    false => **dice.pick(&composite),
+                };
                 criterion(&mut dice, name, kind, texts)
             })
             .collect();
@@ -208,6 +226,7 @@ fn random_queries_equal_brute_force() {
         assert_eq!(found, brute, "{resource_type} {pairs:?}");
         asked += 1;
         with_matches += usize::from(!brute.is_empty());
+        composites += usize::from(pairs.iter().any(|(_, value)| value.contains('$')));
         proposed += candidates.len();
     }
     eprintln!(
@@ -215,4 +234,5 @@ fn random_queries_equal_brute_force() {
         shelf.all.len()
     );
     assert!(shelf.all.len() > 2_000 && with_matches > 200);
+    assert!(composites > 30, "{composites} composites");
 }

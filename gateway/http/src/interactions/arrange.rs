@@ -67,13 +67,17 @@ struct DraftedWrite {
 }
 
 fn draft(entry: Entry, surface: &Surface) -> Result<Drafted, Failure> {
-    let zone = surface.repository.zone();
-    let criteria = |name: &str| preconditions::criteria_of(&entry.query, name, zone);
+    let repository = &surface.repository;
+    let criteria = |name: &str| preconditions::criteria_of(&entry.query, name, repository);
     let if_match = || preconditions::if_match(&entry.headers);
     let write = match &entry.interaction {
         Interaction::Create { resource_type } => Write::Create {
             id: own_id(),
-            if_none_exist: create::condition((&entry.headers, &entry.query), resource_type, zone)?,
+            if_none_exist: create::condition(
+                (&entry.headers, &entry.query),
+                resource_type,
+                repository,
+            )?,
             resource: checked(surface, entry.resource, resource_type)?,
         },
         Interaction::Update { resource_type, id } => {

@@ -4,9 +4,9 @@
 
 use super::{Surface, answers, content, preconditions};
 use crate::exchange::{Answer, Exchange};
-use fhir_mapping::search::{Query, Zone};
+use fhir_mapping::search::Query;
 use gateway_ground::failure::Failure;
-use gateway_repository::{Transaction, Write, Written, WrittenKind, own_id};
+use gateway_repository::{Repository, Transaction, Write, Written, WrittenKind, own_id};
 use http::HeaderMap;
 
 pub(super) async fn answer(
@@ -15,8 +15,12 @@ pub(super) async fn answer(
     resource_type: &str,
 ) -> Result<Answer, Failure> {
     let resource = content::resource(surface, &exchange.body, (resource_type, None)).await?;
-    let zone = surface.repository.zone();
-    let if_none_exist = condition((&exchange.headers, &exchange.query), resource_type, zone)?;
+    let repository = &surface.repository;
+    let if_none_exist = condition(
+        (&exchange.headers, &exchange.query),
+        resource_type,
+        repository,
+    )?;
     let create = Write::Create {
         id: own_id(),
         resource,
@@ -35,15 +39,15 @@ pub(super) async fn answer(
 pub(super) fn condition(
     (headers, pairs): (&HeaderMap, &[(String, String)]),
     resource_type: &str,
-    zone: &Zone,
+    repository: &Repository,
 ) -> Result<Option<Query>, Failure> {
-    let by_header = preconditions::if_none_exist(headers, resource_type, zone)?;
+    let by_header = preconditions::if_none_exist(headers, resource_type, repository)?;
     let is_criterion =
         |(name, _): &&(String, String)| !matches!(name.as_str(), "_format" | "_pretty");
     if by_header.is_some() || !pairs.iter().any(|pair| is_criterion(&pair)) {
         return Ok(by_header);
     }
-    preconditions::criteria_of(pairs, resource_type, zone).map(Some)
+    preconditions::criteria_of(pairs, resource_type, repository).map(Some)
 }
 
 /// One write by itself, as create, update and delete have it.

@@ -26,10 +26,10 @@ pub(super) async fn answer_where(
     exchange: &Exchange,
     resource_type: &str,
 ) -> Result<Answer, Failure> {
-    let zone = surface.repository.zone();
+    let repository = &surface.repository;
     let delete = Write::DeleteWhere {
         resource_type: resource_type.to_owned(),
-        query: preconditions::criteria_of(&exchange.query, resource_type, zone)?,
+        query: preconditions::criteria_of(&exchange.query, resource_type, repository)?,
         most: surface.conditional_delete_max,
         if_match: preconditions::if_match(&exchange.headers)?,
     };

@@ -36,10 +36,10 @@ pub(super) fn which(
     exchange: &Exchange,
     resource_type: &str,
 ) -> Result<Which, Failure> {
-    let zone = surface.repository.zone();
+    let repository = &surface.repository;
     Ok(Which::Where {
         resource_type: resource_type.to_owned(),
-        query: preconditions::criteria_of(&exchange.query, resource_type, zone)?,
+        query: preconditions::criteria_of(&exchange.query, resource_type, repository)?,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use crate::route::pairs;
 use fhir_mapping::model::IssueCode;
-use fhir_mapping::search::{Asking, Handling, Query, Zone};
+use fhir_mapping::search::{Handling, Query};
 use gateway_ground::failure::{Category, Failure};
+use gateway_repository::Repository;
 use http::{HeaderMap, HeaderName, header};
 use store::VersionId;
 
@@ -64,18 +65,22 @@ pub(super) fn http_date_seconds(text: &str) -> Option<i64> {
 pub(super) fn if_none_exist(
     headers: &HeaderMap,
     resource_type: &str,
-    zone: &Zone,
+    repository: &Repository,
 ) -> Result<Option<Query>, Failure> {
     match text(headers, &HeaderName::from_static("if-none-exist"))? {
         None => Ok(None),
-        Some(text) => criteria(text, resource_type, zone).map(Some),
+        Some(text) => criteria(text, resource_type, repository).map(Some),
     }
 }
 
 /// The query of a conditional create.
-pub(super) fn criteria(text: &str, resource_type: &str, zone: &Zone) -> Result<Query, Failure> {
+pub(super) fn criteria(
+    text: &str,
+    resource_type: &str,
+    repository: &Repository,
+) -> Result<Query, Failure> {
     let query = text.split_once('?').map_or(text, |(_, query)| query);
-    criteria_of(&pairs(query)?, resource_type, zone)
+    criteria_of(&pairs(query)?, resource_type, repository)
 }
 
 /// The criteria that name the resource of a conditional write, read strictly: one that is not
@@ -83,9 +88,9 @@ pub(super) fn criteria(text: &str, resource_type: &str, zone: &Zone) -> Result<Q
 pub(super) fn criteria_of(
     pairs: &[(String, String)],
     resource_type: &str,
-    zone: &Zone,
+    repository: &Repository,
 ) -> Result<Query, Failure> {
-    let asking = Asking::new(Handling::Strict, zone).reaching();
+    let asking = repository.asking(Handling::Strict).reaching();
     let query = Query::parse_with(resource_type, pairs, &asking)
         .map_err(|issues| Failure::of(Category::Incorrect, issues))?;
     if query.is_unrestricted() {

@@ -33,8 +33,8 @@ pub(super) async fn answer_where(
     resource_type: &str,
 ) -> Result<Answer, Failure> {
     let resource = content::resource(surface, &exchange.body, (resource_type, None)).await?;
-    let zone = surface.repository.zone();
-    let query = preconditions::criteria_of(&exchange.query, resource_type, zone)?;
+    let repository = &surface.repository;
+    let query = preconditions::criteria_of(&exchange.query, resource_type, repository)?;
     let if_match = preconditions::if_match(&exchange.headers)?;
     write(surface, exchange, of_matching(resource, query, if_match)).await
 }

@@ -14,6 +14,8 @@ pub struct Cursor {
     /// The newest change and the highest rid that the first page saw.
     pub seq: u64,
     pub last_rid: u64,
+    /// When it was asked, milliseconds since 1970: later pages are asked at that time too.
+    pub asked_ms: i64,
     /// Empty when the answer is in the store's order; else a 1 and the sort key.
     pub sort_key: Vec<u8>,
     pub rid: u64,
@@ -24,11 +26,12 @@ pub struct Cursor {
 const CHECK_LENGTH: usize = 8;
 
 impl Cursor {
-    /// Base64url of: check, seq, last rid, rid, 1 and total or 0 and zeros, sort key. `query` is
+    /// Base64url of: check, seq, last rid, time, rid, 1 and total or 0 and zeros, sort key. `query` is
     /// the self link.
     pub fn format(&self, query: &str) -> String {
         let mut bytes = self.seq.to_be_bytes().to_vec();
         bytes.extend(self.last_rid.to_be_bytes());
+        bytes.extend(self.asked_ms.to_be_bytes());
         bytes.extend(self.rid.to_be_bytes());
         bytes.push(u8::from(self.total.is_some()));
         bytes.extend(self.total.unwrap_or(0).to_be_bytes());
@@ -36,6 +39,12 @@ impl Cursor {
         let mut whole = check(query, &bytes).to_vec();
         whole.extend(bytes);
         URL_SAFE_NO_PAD.encode(whole)
+    }
+
+    /// When the first page of a link's search was asked. To be believed once the link is parsed.
+    pub fn asked_ms(text: &str) -> Option<i64> {
+        let whole = URL_SAFE_NO_PAD.decode(text).ok()?;
+        decode(whole.get(CHECK_LENGTH..)?).map(|cursor| cursor.asked_ms)
     }
 
     pub fn parse(text: &str, query: &str) -> Result<Cursor, Failure> {
@@ -56,12 +65,14 @@ impl Cursor {
 fn decode(bytes: &[u8]) -> Option<Cursor> {
     let (seq, rest) = bytes.split_first_chunk::<8>()?;
     let (last_rid, rest) = rest.split_first_chunk::<8>()?;
+    let (asked_ms, rest) = rest.split_first_chunk::<8>()?;
     let (rid, rest) = rest.split_first_chunk::<8>()?;
     let (counted, rest) = rest.split_first()?;
     let (total, sort_key) = rest.split_first_chunk::<8>()?;
     Some(Cursor {
         seq: u64::from_be_bytes(*seq),
         last_rid: u64::from_be_bytes(*last_rid),
+        asked_ms: i64::from_be_bytes(*asked_ms),
         sort_key: sort_key.to_vec(),
         rid: u64::from_be_bytes(*rid),
         total: (*counted == 1).then(|| u64::from_be_bytes(*total)),
@@ -91,6 +102,7 @@ mod tests {
             let cursor = Cursor {
                 seq: 5,
                 last_rid: 6,
+                asked_ms: -7,
                 sort_key: vec![1, 0, 255],
                 rid: 9,
                 total,

@@ -20,7 +20,7 @@ pub(super) use pending::{Made, Pending};
 pub(super) use since::Kept;
 
 use super::Repository;
-use fhir_mapping::search::{Query, Total, Zone};
+use fhir_mapping::search::{Query, SearchValues, Total, Zone};
 use gateway_ground::failure::Failure;
 use ground::{Budget, Ground, Moment, TOO_COSTLY};
 use judge::Judge;
@@ -39,6 +39,8 @@ pub struct SearchRequest {
     /// Matches left out before the first page; counts only without `after`.
     pub offset: usize,
     pub after: Option<Cursor>,
+    /// When the first page was asked, milliseconds since 1970.
+    pub asked_ms: i64,
 }
 
 /// One page: matches in order, then the resources they include.
@@ -69,6 +71,7 @@ impl SearchRequest {
             count,
             offset: 0,
             after: None,
+            asked_ms: 0,
         }
     }
 }
@@ -116,6 +119,26 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// Does a resource with these values meet the query, other resources being as they are in this
+    /// view? CPU bound, and refused where it reads more than a short search.
+    pub fn holds(
+        &self,
+        view: &View<'_>,
+        query: &Query,
+        (rid, values): (Rid, &SearchValues),
+    ) -> Result<bool, Failure> {
+        let ground = Ground::now(*view, self.zone(), Budget::BRIEF);
+        let judge = Judge::new(&ground);
+        for condition in query.conditions() {
+            if !judge.holds(condition, rid, values)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 fn page_of(
     ground: &Ground,
     request: &SearchRequest,
@@ -150,6 +173,7 @@ fn page_of(
         next: next.map(|(sort_key, rid)| Cursor {
             seq: moment.seq.0,
             last_rid: moment.last_rid.0,
+            asked_ms: request.asked_ms,
             sort_key,
             rid,
             total,

@@ -108,6 +108,7 @@ mod tests {
             after = Some(Cursor {
                 seq: 1,
                 last_rid: 9,
+                asked_ms: 0,
                 sort_key,
                 rid,
                 total: None,

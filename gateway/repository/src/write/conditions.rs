@@ -9,7 +9,7 @@ use super::pool::{Pending, Pool};
 use super::resolution::{Base, Resolution};
 use super::{both, references, same_key};
 use fhir_mapping::model::IssueCode;
-use fhir_mapping::search::{Asking, Handling, Query, Zone, extract};
+use fhir_mapping::search::{Asking, Query, Zone, extract};
 use gateway_ground::failure::{Category, Failure};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::{ResourceKey, View};
@@ -60,7 +60,7 @@ struct ConditionalReference {
 }
 
 impl Conditions {
-    pub(super) fn of(transaction: &Transaction, zone: &Zone) -> Result<Conditions, At> {
+    pub(super) fn of(transaction: &Transaction, asking: &Asking) -> Result<Conditions, At> {
         let mut conditions = Conditions {
             is_lone: transaction.writes.len() == 1,
             questions: Vec::new(),
@@ -74,10 +74,10 @@ impl Conditions {
             conditions.note(index, write);
         }
         if transaction.resolve_conditional_references {
-            conditions.references = conditional_references(transaction, zone)?;
+            conditions.references = conditional_references(transaction, asking)?;
         }
         if !conditions.is_lone {
-            conditions.pending = conditions.pending(transaction, zone);
+            conditions.pending = conditions.pending(transaction, asking.zone());
         }
         Ok(conditions)
     }
@@ -381,7 +381,7 @@ impl Question {
 
 fn conditional_references(
     transaction: &Transaction,
-    zone: &Zone,
+    asking: &Asking,
 ) -> Result<Vec<ConditionalReference>, At> {
     let mut by_text = BTreeMap::new();
     for (index, write) in transaction.writes.iter().enumerate() {
@@ -391,7 +391,7 @@ fn conditional_references(
                 if by_text.contains_key(text) {
                     continue;
                 }
-                match parse_query(resource_type, query, zone) {
+                match parse_query(resource_type, query, asking) {
                     Ok(query) => drop(by_text.insert(
                         text.to_owned(),
                         ConditionalReference {
@@ -413,14 +413,13 @@ fn conditional_references(
 }
 
 /// Strict: a criterion that is not understood must not widen the match.
-fn parse_query(resource_type: &str, text: &str, zone: &Zone) -> Result<Query, Failure> {
+fn parse_query(resource_type: &str, text: &str, asking: &Asking) -> Result<Query, Failure> {
     let pairs: Vec<(String, String)> = text
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(pair)
         .collect();
-    let asking = Asking::new(Handling::Strict, zone).reaching();
-    let query = Query::parse_with(resource_type, &pairs, &asking)
+    let query = Query::parse_with(resource_type, &pairs, asking)
         .map_err(|issues| Failure::of(Category::Incorrect, issues))?;
     if query.is_unrestricted() {
         let text = format!("a conditional reference to {resource_type} restricts nothing");

@@ -19,6 +19,7 @@ use super::plan::Plan;
 use super::stamp::Unstamped;
 use conditions::{At, Conditions};
 use fhir_mapping::model::{Issue, IssueCode};
+use fhir_mapping::search::Handling;
 use gateway_ground::failure::{Category, Failure};
 use placing::place;
 use resolution::Resolution;
@@ -72,7 +73,10 @@ impl Repository {
         &self,
         transaction: &Arc<Transaction>,
     ) -> Result<(Vec<Written>, Committed), At> {
-        let conditions = Arc::new(Conditions::of(transaction, self.zone())?);
+        let conditions = Arc::new(Conditions::of(
+            transaction,
+            &self.asking(Handling::Strict).reaching(),
+        )?);
         let nobody = transaction.writes.len();
         let is_long = transaction.writes.iter().any(Write::is_long);
         let attempts = if is_long {

@@ -124,6 +124,7 @@ fn next_link(link: &str, place: ManyPlace) -> String {
     let cursor = Cursor {
         seq: 0,
         last_rid: place.focus.0,
+        asked_ms: 0,
         sort_key,
         rid: place.inside.map_or(0, |inside| inside.rid.0),
         total: None,

@@ -74,7 +74,7 @@ fn newest(
 ) -> Result<Vec<StoredVersion>, Failure> {
     let sort = ("_sort".to_owned(), "-date".to_owned());
     let pairs: Vec<(String, String)> = criteria.into_iter().chain([sort]).collect();
-    let query = Query::parse("Observation", &pairs, Handling::Strict, repository.zone());
+    let query = Query::parse_with("Observation", &pairs, &repository.asking(Handling::Strict));
     let mut query = query.map_err(|issues| Failure::of(Category::Incorrect, issues))?;
     query.localize(base_url);
     let mut request = SearchRequest::of(query, READ_AT_A_TIME);

@@ -101,7 +101,9 @@ impl Asked {
                 .any(|modifier| name.contains(modifier))
                 || name.as_str() == "_filter"
         });
-        let asking = Asking::new(self.handling, repository.zone()).whole();
+        let first = self.after.as_deref().and_then(Cursor::asked_ms);
+        let asked_ms = first.unwrap_or_else(|| repository.clock().now_ms());
+        let asking = repository.asking(self.handling).whole().at(asked_ms);
         let queries = match needs_terminology {
             false => self.queries(&asking),
             true => repository.with_terminology(|terminology| {
@@ -110,7 +112,7 @@ impl Asked {
             })?,
         };
         let queries = queries.map_err(|issues| Failure::of(Category::Incorrect, issues))?;
-        self.search(queries)
+        self.search(queries, asked_ms)
     }
 
     fn queries(&self, asking: &Asking) -> Result<Vec<Query>, Vec<Issue>> {
@@ -150,7 +152,7 @@ impl Asked {
         Ok(queries)
     }
 
-    fn search(self, queries: Vec<Query>) -> Result<Search, Failure> {
+    fn search(self, queries: Vec<Query>, asked_ms: i64) -> Result<Search, Failure> {
         let first = queries.first();
         let used = first.map(Query::used).unwrap_or_default();
         let mut ignored: Vec<String> = self
@@ -190,6 +192,7 @@ impl Asked {
                 queries,
                 count,
                 offset,
+                asked_ms,
             },
             self_link,
             after: self.after,

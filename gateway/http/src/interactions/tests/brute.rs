@@ -165,6 +165,11 @@ const ASKED: [(&str, &[&str]); 5] = [
             "component-code:missing=false",
             "patient.address-city={Patient.address.city}",
             "performer.name=hospital",
+            "code-value-quantity={Observation.code.coding.code}$gt50",
+            "code-value-quantity={Observation.code.coding.code}$lt90|http://unitsofmeasure.org|kg",
+            "component-code-value-quantity={Observation.component.code.coding.code}$ge80",
+            "combo-code-value-quantity={Observation.component.code.coding.code}$le120,{Observation.code.coding.code}$gt20",
+            "_has:DiagnosticReport:result:status=final",
         ],
     ),
     (
@@ -178,6 +183,7 @@ const ASKED: [(&str, &[&str]); 5] = [
             "_has:Encounter:patient:_has:Observation:encounter:code={Observation.code.coding.code}",
             "_has:Condition:patient:encounter.class=AMB",
             "_id={Patient.id}",
+            "_has:Observation:patient:code-value-quantity={Observation.code.coding.code}$gt40",
             "_has:Encounter:patient:service-provider.name={Organization.name}",
             "identifier:missing=false",
             "general-practitioner.name=x",
@@ -290,10 +296,8 @@ fn filled(value: &str, dice: &mut Dice, all: &All) -> String {
         let tree = &all.trees[of_type[dice.below(of_type.len())]];
         Some(tree.str_at(&path)?.replace(',', "\\,"))
     });
-    format!(
-        "{before}{}{after}",
-        found.unwrap_or_else(|| "none".to_owned())
-    )
+    let found = found.unwrap_or_else(|| "none".to_owned());
+    format!("{before}{found}{}", filled(after, dice, all))
 }
 
 async fn loaded(site: &Site) -> Option<All> {

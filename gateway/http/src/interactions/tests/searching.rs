@@ -81,6 +81,26 @@ async fn pages_tile_the_answer() {
         .refused(400, "E-LINK-1", "");
 }
 
+/// `ap` depends on now: the pages of a search are all asked at the time of the first.
+#[tokio::test]
+async fn approximate_dates_mean_the_same_on_every_page() {
+    let site = Site::new();
+    for number in 0..5 {
+        let body = format!(
+            r#"{{"resourceType":"Patient","id":"p{number}","birthDate":"2036-11-2{number}"}}"#
+        );
+        let request = format!("PUT Patient/p{number}");
+        site.ask(&request, &[], &body).await.ok(201);
+    }
+    // In November 2026 a tenth of eleven years, ten years later a tenth of one.
+    let request = "GET Patient?birthdate=ap2037-11-01&_count=2";
+    let (first, next) = site.page(request).await;
+    site.clock.advance(Duration::from_secs(3_650 * 86_400));
+    let rest = site.pages(&next.unwrap()).await.concat();
+    assert_eq!((first.len(), rest.len()), (2, 3));
+    assert_eq!(site.page(request).await.0.len(), 0);
+}
+
 /// What a client that asks for "everything since" relies on.
 #[tokio::test]
 async fn the_time_of_a_change_is_searchable() {
