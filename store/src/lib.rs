@@ -31,7 +31,9 @@ pub use env::Moment;
 pub use error::{CommitError, StoreError};
 pub use image::{Assembly, Image, RawRow, Reach, Secrets};
 pub use incarnation::{Incarnation, Incarnations};
-pub use inspect::{Finding, Space, Stats, VerifyReport};
+pub use inspect::{
+    Damage, Finding, Look, LookOptions, Reached, Space, Stats, TermsOf, VerifyReport,
+};
 pub use postings::Postings;
 pub use snapshot::{Snapshot, View};
 

@@ -90,11 +90,7 @@ fn as_row(map: &[u8; MAP_BYTES]) -> Vec<u8> {
         return map.to_vec();
     }
     let mut out = Vec::new();
-    for (at, byte) in (0_u16..).zip(map) {
-        for bit in (0..8_u16).filter(|bit| byte & (1 << bit) != 0) {
-            out.extend_from_slice(&(at * 8 + bit).to_be_bytes());
-        }
-    }
+    each_place(map, |place| out.extend_from_slice(&place.to_be_bytes()));
     out
 }
 
@@ -111,6 +107,26 @@ pub(crate) fn is_row(key: &[u8], row: &[u8]) -> bool {
             MAP_BYTES => count_of(row) > LIST_LENGTH_MAX,
             length => length > 0 && length < MAP_BYTES && rest.is_empty() && is_list(),
         }
+}
+
+/// The term of a row's key, and the first rid of its span.
+pub(crate) fn span_of_key(key: &[u8]) -> Option<([u8; 16], u64)> {
+    let (term, span) = key.split_first_chunk::<16>()?;
+    let span = u32::from_be_bytes(span.try_into().ok()?);
+    Some((*term, u64::from(span) << PLACE_BITS))
+}
+
+/// Tells of every place of a row, ascending.
+pub(crate) fn each_place(row: &[u8], mut each: impl FnMut(u16)) {
+    if row.len() != MAP_BYTES {
+        let places = row.as_chunks::<2>().0.iter();
+        return places.for_each(|place| each(u16::from_be_bytes(*place)));
+    }
+    for (at, byte) in (0_u16..).zip(row) {
+        for bit in (0..8_u16).filter(|bit| byte & (1 << bit) != 0) {
+            each(at * 8 + bit);
+        }
+    }
 }
 
 /// How many places a row holds.

@@ -127,6 +127,18 @@ impl<'t> View<'t> {
         Ok(Postings::new(self.layer, term))
     }
 
+    pub(crate) fn postings_of_blinded(&self, term: [u8; 16]) -> Postings<'t> {
+        Postings::new(self.layer, term)
+    }
+
+    pub(crate) fn blinded_term(&self, term: &Term) -> [u8; 16] {
+        self.engine.blinder.term(term)
+    }
+
+    pub(crate) fn blinded(&self, key: &ResourceKey) -> [u8; 16] {
+        self.engine.blinder.key(key)
+    }
+
     /// Seq of the newest change; `Seq(0)` before the first.
     pub fn last_seq(&self) -> Result<Seq, StoreError> {
         Ok(Seq(self.last_number(Tree::Changes)?))

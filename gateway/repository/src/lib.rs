@@ -28,6 +28,7 @@ pub use apply::{Applied, Incoming};
 pub use everything::{EverythingPage, EverythingRequest, ManyPage, ManyPlace, Part, Place};
 pub use identify::{Identified, search_value};
 pub use indexing::reindex::IndexState;
+pub use indexing::terms_of;
 pub use jobs::{
     ExportOrder, FILE_PIECE_BYTES, File as JobFile, FileKind as JobFileKind, FilePieces,
     Files as JobFiles, ImportBatch, ImportCheck, ImportInput, ImportLine, ImportMark, ImportOrder,

@@ -283,6 +283,7 @@ mod tests {
         check("wayside export --type Patient --type Task --out d", true);
         check("wayside export --type Patience", false);
         check("wayside verify --sample 100", true);
+        check("wayside verify --sample 10%", true);
         check("wayside verify --sample 0", false);
         check("wayside repair --accept-log-damage", true);
         check("wayside repair", false);

@@ -3,19 +3,38 @@
 use super::{CliError, Exit, PlaceArgs, say};
 use crate::app;
 use clap::Args;
-use store::VerifyReport;
+use store::{LookOptions, Store, VerifyReport};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Exit code 3: something is damaged; restore a backup of the folder.")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Open the bodies of about this many resources, evenly spread, instead of all
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    sample: Option<u64>,
+    /// Open the bodies of about this many resources, or this share of them, evenly spread, instead of
+    /// all; everything else is opened all the same
+    #[arg(long, value_name = "N|N%", value_parser = sample)]
+    sample: Option<Sample>,
     /// Say what each database takes on the disk, too
     #[arg(long)]
     space: bool,
+}
+
+/// How many bodies are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sample {
+    Resources(u64),
+    Percent(u64),
+}
+
+fn sample(text: &str) -> Result<Sample, String> {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number > 0);
+    let read = match text.strip_suffix('%') {
+        Some(share) => number(share)
+            .filter(|share| *share <= 100)
+            .map(Sample::Percent),
+        None => number(text).map(Sample::Resources),
+    };
+    read.ok_or_else(|| "give a number from 1 on, or a share as 10%".to_owned())
 }
 
 pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
@@ -27,7 +46,7 @@ pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
         )));
     }
     let store = app::open_store(&config)?;
-    let report = store.verify(args.sample);
+    let report = verified(&store, args.sample);
     if args.space {
         for space in store.space()? {
             let (name, rows, bytes) = (space.database, space.rows, space.bytes);
@@ -46,11 +65,27 @@ pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
     })
 }
 
+fn verified(store: &Store, sample: Option<Sample>) -> Result<VerifyReport, CliError> {
+    let resources = store.stats()?.resources;
+    let options = LookOptions {
+        sample: sample.map(|sample| match sample {
+            Sample::Resources(number) => number,
+            Sample::Percent(share) => (resources.saturating_mul(share) / 100).max(1),
+        }),
+        terms_of: Some(gateway_repository::terms_of()),
+        from: None,
+    };
+    let mut look = store.look(options)?;
+    while !look.step()? {}
+    Ok(look.into_report())
+}
+
 fn lines(report: &VerifyReport) -> Vec<String> {
     let counts = [
         ("resources", report.heads),
         ("versions opened", report.versions),
         ("search values", report.values),
+        ("postings", report.postings),
         ("changes", report.changes),
         ("audit entries", report.audit_entries),
         ("rows", report.rows),
@@ -77,6 +112,15 @@ mod tests {
     use store::Finding;
 
     #[test]
+    fn samples() {
+        assert_eq!(sample("10"), Ok(Sample::Resources(10)));
+        assert_eq!(sample("10%"), Ok(Sample::Percent(10)));
+        for wrong in ["0", "0%", "101%", "%", "-1", "ten"] {
+            assert!(sample(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn reports() {
         let sound = VerifyReport {
             heads: 3,
@@ -87,6 +131,7 @@ mod tests {
         resources                 3
         versions opened           4
         search values             0
+        postings                  0
         changes                   0
         audit entries             0
         rows                      0
@@ -97,10 +142,11 @@ mod tests {
             findings: vec![Finding {
                 database: "versions",
                 text: "version 2 of resource 1 is missing".to_owned(),
+                about: store::Damage::Shape,
             }],
             ..VerifyReport::default()
         };
-        let text = lines(&damaged).split_off(6).join("\n");
+        let text = lines(&damaged).split_off(7).join("\n");
         assert_snapshot!(text, @r"
         versions: version 2 of resource 1 is missing
         101 more findings

@@ -51,53 +51,62 @@ pub(crate) fn space(engine: &Arc<Engine>) -> Result<Vec<Space>, StoreError> {
     Ok(all)
 }
 
-/// Tells `find` of everything that is out of shape.
-pub(crate) fn check(
-    engine: &Arc<Engine>,
-    mut find: impl FnMut(&'static str, String),
-) -> Result<(), StoreError> {
-    for (name, tree) in NAMES.into_iter().zip(engine.databases.all()) {
-        if let Err(error) = check_tree(engine, (name, tree), &mut find) {
-            match error {
-                StoreError::Corrupt { .. } => find(name, "its pages are damaged".to_owned()),
-                other => return Err(other),
-            }
-        }
-    }
-    Ok(())
+/// How far the walk over one tree is.
+#[derive(Default)]
+pub(super) struct Walk {
+    last: Vec<u8>,
+    seen: u64,
+    began: Option<usize>,
 }
 
-fn check_tree(
+/// Tells `find` of everything that is out of shape in the next rows of a tree; true at its end.
+pub(super) fn step(
+    engine: &Arc<Engine>,
+    tree: usize,
+    walk: &mut Walk,
+    mut find: impl FnMut(&'static str, String),
+) -> Result<bool, StoreError> {
+    let mut trees = NAMES.into_iter().zip(engine.databases.all());
+    let Some((name, tree)) = trees.nth(tree) else {
+        return Ok(true);
+    };
+    match step_of(engine, (name, tree), walk, &mut find) {
+        Err(StoreError::Corrupt { .. }) => {
+            find(name, "its pages are damaged".to_owned());
+            Ok(true)
+        }
+        other => other,
+    }
+}
+
+fn step_of(
     engine: &Arc<Engine>,
     (name, tree): (&'static str, Database),
+    walk: &mut Walk,
     find: &mut impl FnMut(&'static str, String),
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let fault = |e: heed::Error| StoreError::disk(name, &e);
-    let (mut last, mut seen, mut began) = (Vec::new(), 0_u64, None);
-    loop {
-        let reading = engine.read()?;
-        let transaction = &reading.transaction;
-        let moment = transaction.id();
-        began.get_or_insert(moment);
-        let slice = Slice {
-            name,
-            tree,
-            transaction,
-        };
-        let rows = slice.check(&mut last, find).map_err(fault)?;
-        seen += u64::try_from(rows).unwrap_or(0);
-        if rows < ROWS_A_TRANSACTION {
-            let expected = tree.len(transaction).map_err(fault)?;
-            // Only while nothing was folded meanwhile do the two mean the same moment.
-            if began == Some(moment) && expected != seen {
-                find(
-                    name,
-                    format!("{expected} rows were put and {seen} are found"),
-                );
-            }
-            return Ok(());
-        }
+    let reading = engine.read()?;
+    let transaction = &reading.transaction;
+    let moment = transaction.id();
+    walk.began.get_or_insert(moment);
+    let slice = Slice {
+        name,
+        tree,
+        transaction,
+    };
+    let rows = slice.check(&mut walk.last, find).map_err(fault)?;
+    walk.seen += u64::try_from(rows).unwrap_or(0);
+    if rows == ROWS_A_TRANSACTION {
+        return Ok(false);
     }
+    let (expected, seen) = (tree.len(transaction).map_err(fault)?, walk.seen);
+    // Only while nothing was folded meanwhile do the two mean the same moment.
+    if walk.began == Some(moment) && expected != seen {
+        let text = format!("{expected} rows were put and {seen} are found");
+        find(name, text);
+    }
+    Ok(true)
 }
 
 struct Slice<'a> {

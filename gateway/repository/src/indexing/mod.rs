@@ -56,6 +56,11 @@ pub(crate) fn extracted(
     Ok(tree.map(|tree| extract(&tree, zone)))
 }
 
+/// For a look over the store: the terms that stored search values have posted.
+pub fn terms_of() -> store::TermsOf {
+    std::sync::Arc::new(|bytes| SearchValues::decode(bytes).map(|values| values.terms()))
+}
+
 /// Terms that a head has posted.
 #[derive(Debug, Default)]
 pub(crate) struct Posted {
