@@ -4,13 +4,14 @@
 use crate::catalog::Tree;
 use crate::codec::{self, HeadRow};
 use crate::env::Engine;
+use crate::mend;
 use crate::overlay::{Item, Posting, Run};
 use crate::postings;
 use crate::seal::{BODY_BYTES_MAX, Nonces, Place};
 use crate::snapshot::{ROW_KEY_BYTES_MAX, View, row_key};
 use crate::{
-    Change, Committed, Head, NewVersion, Purge, ResourceKey, Rid, Seq, StoreError, StoredVersion,
-    Term, VersionId, WriteSet,
+    Change, Committed, Head, Mend, NewVersion, Purge, ResourceKey, Rid, Seq, StoreError,
+    StoredVersion, Term, VersionId, WriteSet,
 };
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -121,6 +122,9 @@ pub(crate) fn check(
     for purge in &set.purges {
         let written = written.values().find(|row| row.head.rid == purge.rid);
         check_purge(view, written, purge)?;
+    }
+    for mend in &set.mends {
+        mend::check(view, engine, mend)?;
     }
     Ok(steps)
 }
@@ -278,6 +282,9 @@ impl<'a> Applier<'a> {
                 None => self.put(Tree::Rows, &key, None),
             }
         }
+        for mend in &set.mends {
+            self.mend(mend)?;
+        }
         for body in &set.audit {
             ends.chain = chain_link(&ends.chain, body);
             ends.last_audit += 1;
@@ -306,6 +313,41 @@ impl<'a> Applier<'a> {
         let seq_key = codec::number_key(step.seq.0);
         let change = codec::encode_change(&change(new, rid, step.seq));
         self.put_sealed(Tree::Changes, &seq_key, (&change, &[]))
+    }
+
+    fn mend(&mut self, mend: &Mend) -> Result<(), StoreError> {
+        match mend {
+            Mend::Version(version) => {
+                let key = codec::version_key(version.rid, version.version);
+                let front = codec::encode_version(version);
+                self.put_sealed(Tree::Versions, &key, (&front, &version.body))
+            }
+            Mend::Head(key, head) => {
+                let blinded_key = self.engine.blinder.key(key);
+                let row = codec::encode_head(&HeadRow {
+                    blinded_key,
+                    head: *head,
+                });
+                self.put_sealed(Tree::Heads, &codec::number_key(head.rid.0), (&row, &[]))
+            }
+            Mend::Change(change) => {
+                let row = codec::encode_change(change);
+                let key = codec::number_key(change.seq.0);
+                self.put_sealed(Tree::Changes, &key, (&row, &[]))
+            }
+            Mend::Audit(entry) => {
+                let key = codec::number_key(entry.number);
+                self.put_sealed(Tree::Audit, &key, (&entry.chain, &entry.body))
+            }
+            Mend::Stray(rid, blinded) => {
+                self.postings.push(Posting {
+                    key: postings::span_key(blinded, *rid),
+                    place: postings::place_of(*rid),
+                    posted: false,
+                });
+                Ok(())
+            }
+        }
     }
 
     /// Takes away and posts terms; of two changes to one place the later one counts.

@@ -6,6 +6,7 @@ use crate::StoreError;
 use crate::catalog::{Database, Tree};
 use crate::codec;
 use crate::datafile;
+use crate::ends;
 use crate::env::{Engine, FORMAT_ROW, format_row};
 use crate::log::Mark;
 use crate::overlay::{Posting, Run, Slot, united};
@@ -101,6 +102,10 @@ fn finish(engine: &Engine, transaction: &mut RwTxn<'_>, through: u64) -> Result<
             .databases
             .meta
             .put(transaction, row.as_bytes(), &number)?;
+    }
+    if let Some(ends) = ends::of(&engine.databases, transaction, &engine.blinder)? {
+        let meta = engine.databases.meta;
+        meta.put(transaction, ends::ROW.as_bytes(), &ends)?;
     }
     Ok(())
 }

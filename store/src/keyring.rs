@@ -152,6 +152,11 @@ impl Blinder {
         self.blind(&[&[3], key])
     }
 
+    /// First byte 4.
+    pub(crate) fn ends(&self, row: &[u8]) -> [u8; 16] {
+        self.blind(&[&[4], row])
+    }
+
     fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut state = self.keyed.clone();
         for part in parts {

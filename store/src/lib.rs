@@ -11,6 +11,7 @@ mod apply;
 mod catalog;
 mod codec;
 mod datafile;
+mod ends;
 mod env;
 mod error;
 mod fold;
@@ -20,6 +21,7 @@ mod incarnation;
 mod inspect;
 mod keyring;
 mod log;
+mod mend;
 mod overlay;
 mod postings;
 mod seal;
@@ -38,7 +40,7 @@ pub use postings::Postings;
 pub use snapshot::{Snapshot, View};
 
 pub use vocabulary::{
-    AuditEntry, Change, Committed, Head, HistoryItem, Making, NewIndex, NewVersion, Origin,
+    AuditEntry, Change, Committed, Head, HistoryItem, Making, Mend, NewIndex, NewVersion, Origin,
     OriginKind, Purge, ResourceKey, Rid, Row, RowWrite, Seq, StoredVersion, Table, Term, Urgency,
     VersionId, WriteSet,
 };

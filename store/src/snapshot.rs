@@ -131,7 +131,8 @@ impl<'t> View<'t> {
         Postings::new(self.layer, term)
     }
 
-    pub(crate) fn blinded_term(&self, term: &Term) -> [u8; 16] {
+    /// The blinded form of a term, as in [`crate::Damage::Stray`].
+    pub fn blinded_term(&self, term: &Term) -> [u8; 16] {
         self.engine.blinder.term(term)
     }
 
@@ -248,6 +249,10 @@ impl<'t> View<'t> {
             last = key.to_vec();
         }
         Ok((!opened.is_empty()).then_some((last, opened)))
+    }
+
+    pub(crate) fn meta(&self, row: &str) -> Result<Option<&'t [u8]>, StoreError> {
+        self.layer.meta(row)
     }
 
     pub(crate) fn last_audit_number(&self) -> Result<u64, StoreError> {

@@ -242,6 +242,22 @@ pub struct NewIndex {
     pub values: Vec<u8>,
 }
 
+/// A row that a look found damaged, as it was: the store takes it only in the place of one that does
+/// not open, and only when all that is around it confirms it. No version is made.
+#[derive(Clone, Debug)]
+pub enum Mend {
+    /// As a backup has it.
+    Version(StoredVersion),
+    /// As the versions tell it ([`crate::View::head_from_versions`]), with the review flag.
+    Head(ResourceKey, Head),
+    /// As a backup has it.
+    Change(Change),
+    /// As a backup has it.
+    Audit(AuditEntry),
+    /// Takes a resource out of the list of a term (blinded) that it has not.
+    Stray(Rid, [u8; 16]),
+}
+
 /// Everything one commit writes, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct WriteSet {
@@ -251,6 +267,8 @@ pub struct WriteSet {
     pub rows: Vec<RowWrite>,
     /// Of resources that `versions` does not name.
     pub indexes: Vec<NewIndex>,
+    /// Carried out last.
+    pub mends: Vec<Mend>,
     /// Bodies of audit entries, oldest first; the store numbers, chains and seals them.
     pub audit: Vec<Vec<u8>>,
 }

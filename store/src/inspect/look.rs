@@ -4,8 +4,9 @@
 
 use super::lists::{self, Window};
 use super::structure::{self, Walk};
-use super::{Damage, VerifyReport, chains, resources};
+use super::{Damage, Finding, VerifyReport, chains, resources};
 use crate::catalog::NAMES;
+use crate::ends;
 use crate::{AuditEntry, Rid, Seq, Store, StoreError};
 use std::sync::Arc;
 
@@ -76,6 +77,11 @@ impl Look {
     /// What was looked at and found so far.
     pub fn report(&self) -> &VerifyReport {
         &self.report
+    }
+
+    /// What was found since this was last asked.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.report.findings)
     }
 
     pub fn into_report(self) -> VerifyReport {
@@ -207,6 +213,9 @@ impl Look {
         let snapshot = self.store.snapshot()?;
         let view = snapshot.view();
         let last = view.last_seq()?;
+        if after == Seq(0) {
+            ends::check(&view, &*self.store.engine()?, &mut self.report)?;
+        }
         let until = Seq((after.0 + ROWS_A_SNAPSHOT).min(last.0));
         for seq in after.0 + 1..=until.0 {
             chains::change(&view, Seq(seq), &mut self.report)?;

@@ -68,16 +68,16 @@ pub struct VerifyReport {
     pub changes: u64,
     pub audit_entries: u64,
     pub rows: u64,
-    /// How many findings there are; `findings` holds the first 100.
+    /// How many findings there are; `findings` holds the first 5,000, less what was taken.
     pub findings_total: u64,
     pub findings: Vec<Finding>,
 }
 
-const FINDINGS_KEPT: u64 = 100;
+const FINDINGS_KEPT: usize = 5000;
 
 impl VerifyReport {
-    fn find(&mut self, database: &'static str, about: Damage, text: String) {
-        if self.findings_total < FINDINGS_KEPT {
+    pub(crate) fn find(&mut self, database: &'static str, about: Damage, text: String) {
+        if self.findings.len() < FINDINGS_KEPT {
             self.findings.push(Finding {
                 database,
                 text,

@@ -48,6 +48,12 @@ impl<'t> Layer<'t> {
             .map_err(|e| StoreError::disk(tree.name(), &e))
     }
 
+    /// A row of `meta`, which is no part of a group.
+    pub(crate) fn meta(&self, row: &str) -> Result<Option<&'t [u8]>, StoreError> {
+        let found = self.databases.meta.get(self.transaction, row.as_bytes());
+        found.map_err(|e| StoreError::disk(catalog::META, &e))
+    }
+
     /// Entries from `start` on, ascending.
     pub(crate) fn range(&self, tree: Tree, start: Bound<&[u8]>) -> Result<Range<'t>, StoreError> {
         let bounds = (start, Bound::<&[u8]>::Unbounded);
