@@ -4,7 +4,7 @@
 use crate::catalog::Tree;
 use crate::codec::{self, HeadRow};
 use crate::env::Engine;
-use crate::mend;
+use crate::inspect::mend;
 use crate::overlay::{Item, Posting, Run};
 use crate::postings;
 use crate::seal::{BODY_BYTES_MAX, Nonces, Place};

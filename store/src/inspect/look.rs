@@ -2,11 +2,11 @@
 //! the shape of the trees. Each step takes one snapshot and some milliseconds, and says where the next one
 //! begins, so that a look goes on after a restart.
 
+use super::ends;
 use super::lists::{self, Window};
 use super::structure::{self, Walk};
 use super::{Damage, Finding, VerifyReport, chains, resources};
 use crate::catalog::NAMES;
-use crate::ends;
 use crate::{AuditEntry, Rid, Seq, Store, StoreError};
 use std::sync::Arc;
 

@@ -2,8 +2,10 @@
 //! agrees, in one go or in small steps beside all other work.
 
 mod chains;
+pub(crate) mod ends;
 mod lists;
 mod look;
+pub(crate) mod mend;
 mod resources;
 mod structure;
 
