@@ -10,6 +10,8 @@
 )] // a test crate: panics are its answers
 
 pub mod client;
+pub mod cuts;
+pub mod damage_report;
 pub mod kills;
 pub mod random;
 pub mod rot;

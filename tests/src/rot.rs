@@ -3,18 +3,21 @@
 
 use crate::random::Random;
 use crate::site::wayside;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// What became of the damaged copies.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Rot {
+    /// How many were found first in which database; `start` where the folder was refused.
+    pub by_table: BTreeMap<String, u64>,
     pub flips: u64,
     /// `wayside verify` named the damage, or the start was refused.
     pub found: u64,
-    /// Nothing was found, and everything exported is as it was: a page that nothing uses, or a place
-    /// of a posting list, which an export does not read.
+    /// Nothing was found, and everything exported is as it was: a page that nothing uses.
     pub unseen: u64,
-    /// Nothing was found, and the export differs. Must be zero.
+    /// Something was exported that was never stored, or nothing was found and the export differs.
+    /// Must be zero.
     pub wrong: u64,
     /// A subcommand died of a signal: no answer, so none that is wrong.
     pub died: u64,
@@ -51,14 +54,34 @@ pub fn run(flips: u64, seed: u64, (data, folder): (&Path, &Path), tell: impl Fn(
 
 fn judge(copy: &str, before: &str, rot: &mut Rot) {
     rot.flips += 1;
-    match wayside(&["verify", "--data", copy]).0 {
-        0 => {}
-        -1 => return rot.died += 1,
-        _ => return rot.found += 1,
+    let (code, said) = wayside(&["verify", "--data", copy]);
+    let (ended, after) = wayside(&["export", "--data", copy]);
+    if code == -1 || ended == -1 {
+        return rot.died += 1;
     }
-    match wayside(&["export", "--data", copy]) {
-        (0, after) if after == before => rot.unseen += 1,
-        (-1, _) => rot.died += 1,
-        _ => rot.wrong += 1,
+    // What is damaged is left out or ends the export, and all else is as it was.
+    let known: HashSet<&str> = before.lines().collect();
+    let mut resources = after.lines().filter(|line| line.starts_with('{'));
+    let is_right = resources.all(|line| known.contains(line));
+    match code {
+        0 if ended == 0 && after == before => rot.unseen += 1,
+        0 => rot.wrong += 1,
+        _ => {
+            rot.found += 1;
+            rot.wrong += u64::from(!is_right);
+            *rot.by_table.entry(table_of(&said)).or_default() += 1;
+        }
     }
+}
+
+/// The database of the first finding.
+fn table_of(said: &str) -> String {
+    let finding = |line: &str| {
+        let (table, _) = line.split_once(": ")?;
+        let is_name = table.bytes().all(|byte| byte.is_ascii_lowercase());
+        (is_name && table != "wayside").then(|| table.to_owned())
+    };
+    said.lines()
+        .find_map(finding)
+        .unwrap_or_else(|| "start".to_owned())
 }

@@ -1,5 +1,5 @@
 //! `cargo run --release -p tests --bin store-report`: the figures of the store, each beside what it is
-//! held to. Small numbers by default; `-- --kills 500 --flips 1000 --resources 100000` for the full ones.
+//! held to. Small numbers by default; `-- --kills 500 --flips 1000 --cuts 100 --phase-cuts 20 --resources 100000` for the full ones.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::as_conversions)] // a report prints, and rounds
 #![allow(clippy::disallowed_methods)] // and measures real time
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 use tests::client::Connection;
 use tests::site::{Site, wayside};
-use tests::{kills, rot};
+use tests::{damage_report, kills};
 
 /// Resources in one transaction Bundle of the load.
 const BUNDLE_SIZE: u64 = 100;
@@ -18,7 +18,10 @@ async fn main() {
     let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
     let data = folder.path().join("sized");
     size(&data, number("--resources", 2_000)).await;
-    bit_rot(&data, folder.path(), number("--flips", 100));
+    let plain = |what: &str, figure: u64, reached: bool| verdict(what, figure, reached);
+    damage_report::bit_rot((&data, folder.path()), number("--flips", 100), plain);
+    let cuts = (number("--cuts", 5), number("--phase-cuts", 2));
+    damage_report::power_cuts(folder.path(), cuts, plain).await;
     kill_rounds(&folder.path().join("killed"), number("--kills", 20)).await;
     println!("crash images and full disks: cargo test -p store");
     println!(
@@ -78,21 +81,6 @@ async fn size(data: &Path, resources: u64) {
         "bytes on disk to raw JSON (at most 0.6)",
         format!("{ratio:.2}"),
         ratio <= 0.6,
-    );
-}
-
-fn bit_rot(data: &Path, folder: &Path, flips: u64) {
-    println!("bit rot, {flips} flips of one bit in the data file");
-    let found = rot::run(flips, 1, (data, folder), |line| println!("    {line}"));
-    verdict(
-        "wrong answers of an export (0)",
-        found.wrong,
-        found.wrong == 0,
-    );
-    verdict(
-        "subcommands that died of it (0)",
-        found.died,
-        found.died == 0,
     );
 }
 
