@@ -20,6 +20,7 @@ pub struct Config {
     pub validation: Validation,
     pub store: Store,
     pub backup: Backup,
+    pub integrity: Integrity,
     pub log: Log,
 }
 
@@ -196,6 +197,14 @@ pub struct Backup {
     pub keep_monthly: usize,
     /// How often the newest backup is restored on trial; 0 never.
     pub drill_every_days: u32,
+}
+
+/// `[integrity]`: finding what a disk damaged.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Integrity {
+    /// Days from the start of a look over everything stored to that of the next; 0 only when asked.
+    pub scrub_every_days: u32,
 }
 
 /// `[log]`.
@@ -425,6 +434,14 @@ impl Default for Backup {
     }
 }
 
+impl Default for Integrity {
+    fn default() -> Integrity {
+        Integrity {
+            scrub_every_days: 7,
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Log {
         Log {
@@ -502,6 +519,7 @@ mod tests {
                 folder: Some("backup".into()),
                 ..defaults.backup
             },
+            integrity: defaults.integrity,
             log: defaults.log,
         }
     }

@@ -1,4 +1,4 @@
-//! `/admin/tokens`, `/admin/backup`, `/admin/keys` and `/admin/reindex`: what subcommands ask of a
+//! `/admin/tokens`, `backup`, `keys`, `reindex`, `scrub` and `audit`: what subcommands ask of a
 //! running gateway. JSON, administrators only.
 
 use super::exchange::Answer;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
 use gateway_ground::telemetry::Happening;
+use gateway_repository::ChainsPlace;
 use http::{HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -89,6 +90,59 @@ pub async fn reindex(front: &Front, method: &Method) -> Result<Answer, Failure> 
         of: state.of,
     };
     json(status, &progress)
+}
+
+/// `GET scrub` tells how it stands with looking over everything stored; `POST scrub` has it done now.
+pub fn scrub(front: &Front, method: &Method) -> Result<Answer, Failure> {
+    let repository = &front.surface.repository;
+    let status = match *method {
+        Method::GET => 200,
+        Method::POST => {
+            repository.ask_scrub();
+            202
+        }
+        _ => {
+            let text = "a look over everything stored is told of (GET) and asked for (POST)";
+            let code = IssueCode::NotSupported;
+            return Err(Failure::new(
+                Category::MethodNotAllowed,
+                "E-ADMIN-17",
+                code,
+                text,
+            ));
+        }
+    };
+    json(status, &repository.scrub_state()?)
+}
+
+/// Steps of one answer: a second or two.
+const CHAIN_STEPS: usize = 100;
+
+/// `POST audit` walks a part of the change log and the audit, and tells where the next part begins.
+pub fn audit(front: &Front, method: &Method, body: &Bytes) -> Result<Answer, Failure> {
+    if *method != Method::POST {
+        let text = "the change log and the audit are walked over (POST)";
+        let code = IssueCode::NotSupported;
+        return Err(Failure::new(
+            Category::MethodNotAllowed,
+            "E-ADMIN-18",
+            code,
+            text,
+        ));
+    }
+    let from: ChainsPlace = serde_json::from_slice(body).map_err(|e| {
+        let text = format!("the body must say where to begin: {e}");
+        Failure::new(
+            Category::Incorrect,
+            "E-ADMIN-19",
+            IssueCode::Structure,
+            text,
+        )
+    })?;
+    let repository = &front.surface.repository;
+    let looked =
+        tokio::task::block_in_place(|| repository.look_at_chains(Some(from), CHAIN_STEPS))?;
+    json(200, &looked)
 }
 
 fn create(front: &Front, body: &Bytes) -> Result<Answer, Failure> {

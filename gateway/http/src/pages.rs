@@ -51,6 +51,9 @@ pub async fn answer<B: RequestBody>(
         Some((first, [])) if first == "backup" || first == "keys" => {
             safekeeping(front, &visit, first == "keys", body).await
         }
+        Some((first, [])) if first == "scrub" || first == "audit" => {
+            integrity(front, &visit, first == "audit", body).await
+        }
         Some((first, [])) if first == "reindex" => reindex(front, &visit).await,
         Some((first, rest)) if first == "reviews" => review(front, &visit, rest, body).await,
         Some(_) => Err(nothing_here()),
@@ -124,6 +127,21 @@ async fn safekeeping<B: RequestBody>(
     match about_keys {
         true => admin::rotate_key(front, &visit.head.method),
         false => admin::backup(front, &visit.head.method, &bytes),
+    }
+}
+
+async fn integrity<B: RequestBody>(
+    front: &Front,
+    visit: &Visit,
+    about_logs: bool,
+    body: B,
+) -> Result<Answer, Failure> {
+    let caller = front.admit(&visit.head.headers, visit.peer)?;
+    caller.require_admin()?;
+    let bytes = body::read(&visit.head.headers, body, front.body).await?;
+    match about_logs {
+        true => admin::audit(front, &visit.head.method, &bytes),
+        false => admin::scrub(front, &visit.head.method),
     }
 }
 

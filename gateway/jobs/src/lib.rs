@@ -5,4 +5,5 @@ pub mod backups;
 pub mod import;
 pub mod orders;
 pub mod reindex;
+pub mod scrub;
 pub mod subscriptions;

@@ -16,6 +16,7 @@ mod read;
 mod resolved;
 mod review;
 mod rows;
+mod scrub;
 mod search;
 mod stamp;
 mod terminology;
@@ -41,6 +42,10 @@ pub use purge::{PurgeCertificate, PurgeOrder, PurgeReport};
 pub use read::{HistoryPage, VersionInfo, own_id};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
 pub use rows::standing::{Notice, Standing};
+pub use scrub::{
+    Broken, ChainsLooked, ChainsPlace, Found as ScrubFound, Round as ScrubRound, Scrub, ScrubState,
+    Step as ScrubStep,
+};
 pub use search::{Cursor, SearchPage, SearchRequest};
 pub use write::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
 
@@ -71,6 +76,8 @@ struct Inner {
     is_index_whole: AtomicBool,
     /// Woken when the index is to be made anew.
     reindex_asked: tokio::sync::Notify,
+    /// Woken when somebody asked for a round of the scrub.
+    scrub_asked: tokio::sync::Notify,
     /// Of paged searches.
     moments: search::Kept,
 }
@@ -91,6 +98,7 @@ impl Repository {
                 lanes: write::Lanes::default(),
                 is_index_whole,
                 reindex_asked: tokio::sync::Notify::new(),
+                scrub_asked: tokio::sync::Notify::new(),
                 moments: search::Kept::default(),
             }),
         }

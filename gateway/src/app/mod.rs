@@ -21,7 +21,7 @@ use gateway_http::sockets::Sockets;
 use gateway_http::tls::{self, TlsError};
 use gateway_http::tokens::{self, Role, Token};
 use gateway_jobs::import::ImportSettings;
-use gateway_jobs::{backups, orders, reindex, subscriptions};
+use gateway_jobs::{backups, orders, reindex, scrub, subscriptions};
 use gateway_repository::Repository;
 use starts::Starts;
 use std::io::IsTerminal as _;
@@ -250,6 +250,7 @@ impl Gateway {
         starting.subscriptions();
         starting.orders();
         starting.reindex();
+        starting.scrub();
         starting.standing(&starts);
         let backups = starting.backups()?;
         let (http, own_certificate) = starting.http(http, backups)?;
@@ -392,6 +393,12 @@ impl Starting<'_> {
     fn reindex(&mut self) {
         let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
         self.spawn(reindex::run(repository, stop));
+    }
+
+    fn scrub(&mut self) {
+        let settings = settings::scrub_settings(self.config);
+        let (repository, stop) = (self.repository.clone(), self.stop.subscribe());
+        self.spawn(scrub::run(settings, repository, stop));
     }
 
     /// Says when the store stops taking writes, and why; a start that lasts is a good one.

@@ -7,6 +7,7 @@ use gateway_devices::{ConnectionRule, DeviceSettings};
 use gateway_ground::failure::{Category, Failure};
 use gateway_http::interactions::{Door, Strictness};
 use gateway_jobs::backups::BackupSettings;
+use gateway_jobs::scrub::ScrubSettings;
 use gateway_jobs::subscriptions::SubscriptionSettings;
 use gateway_repository::{ImportSources, Repository};
 use gateway_sync::TargetSettings;
@@ -26,6 +27,13 @@ pub(super) fn subscription_settings(config: &Config) -> SubscriptionSettings {
 }
 
 /// Backups by the clock.
+pub(super) fn scrub_settings(config: &Config) -> ScrubSettings {
+    let days = i64::from(config.integrity.scrub_every_days);
+    ScrubSettings {
+        every_ms: days * 24 * 3_600_000,
+    }
+}
+
 pub(super) fn backup_settings(config: &Config) -> BackupSettings {
     let backup = &config.backup;
     let hours_ms = |hours: u32| i64::from(hours) * 3_600_000;

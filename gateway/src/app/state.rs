@@ -101,6 +101,8 @@ pub(super) fn gauges(
         })
     };
     let index = repository.index_state()?;
+    let scrub = repository.scrub_state()?;
+    let looked_ms = scrub.last.as_ref().and_then(|last| last.ended_ms);
     Ok(Gauges {
         last_seq: stats.last_seq.0,
         resources: stats.resources,
@@ -109,6 +111,8 @@ pub(super) fn gauges(
         intake_waiting: wide(intake.waiting),
         intake_held: wide(intake.held),
         reviews_open: wide(view.count_rows(Table::Reviews, &[], GAUGE_MAX)?),
+        scrub_last: looked_ms.map_or(0, |ms| u64::try_from(ms / 1000).unwrap_or(0)),
+        scrub_damaged: scrub.open(),
         index_behind: index.of - index.looked_at,
         targets: targets.iter().map(target).collect::<Result<_, _>>()?,
         ..Gauges::default()

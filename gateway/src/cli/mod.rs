@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Answers go to stdout, everything else to stderr.
 
+mod audit;
 mod backup;
 mod conflicts;
 mod export;
@@ -71,6 +72,8 @@ enum Command {
     Purge(purge::PurgeArgs),
     /// Make the search index anew, or show how far it is.
     Reindex(reindex::ReindexArgs),
+    /// Walk the change log and the audit, and name the first broken entry.
+    Audit(audit::AuditArgs),
     /// Open all that is stored and check that it agrees.
     Verify(verify::VerifyArgs),
     /// Give up what a damaged write log lost, so that the rest can be opened.
@@ -196,6 +199,7 @@ pub fn run() -> ExitCode {
         Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Purge(args)) => purge::run(args),
         Some(Command::Reindex(args)) => reindex::run(args),
+        Some(Command::Audit(args)) => audit::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Repair(args)) => repair::run(args),
     };
@@ -287,6 +291,14 @@ mod tests {
         check("wayside verify --sample 0", false);
         check("wayside repair --accept-log-damage", true);
         check("wayside repair", false);
+        check("wayside repair --from /media/stick", true);
+        check("wayside repair --from /media/stick Patient/1", true);
+        check("wayside repair Patient/1", false);
+        check("wayside repair --from s --accept-log-damage", false);
+        check("wayside verify --last", true);
+        check("wayside verify --last --sample 10", false);
+        check("wayside audit verify", true);
+        check("wayside audit", false);
         check("wayside backup", true);
         check("wayside backup /media/stick", true);
         check("wayside backup list /media/stick", true);

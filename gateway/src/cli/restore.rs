@@ -188,39 +188,52 @@ fn single(
 ) -> Result<Exit, CliError> {
     let remote = Remote::new(config, args.url.as_deref(), args.token_file.as_ref())?;
     remote.ask(Method::GET, "/readyz", Vec::new())?;
-    let places = app::places(config);
-    let folder = beside(&places, "looking-back");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|e| refused(&folder, &e))?;
-    }
-    let found = look_back(config, args, (opened, one, &folder));
-    let gone = fs::remove_dir_all(&folder).map_err(|e| refused(&folder, &e));
-    let found = found?;
-    gone?;
+    let found = look_into(config, (opened, one), |backup| found_in(backup, args))?;
     for version in &found {
         put_back(&remote, version)?;
     }
     Ok(Exit::Done)
 }
 
-fn look_back(
+/// Looks into a backup, which is put together sealed in a folder of its own that goes again.
+pub(super) fn look_into<T>(
     config: &Config,
-    args: &RestoreArgs,
+    (opened, one): (&Opened<'_>, &Listed),
+    look: impl FnOnce(&Repository) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let folder = beside(&app::places(config), "looking-back");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|e| refused(&folder, &e))?;
+    }
+    let found = look_back(config, (opened, one, &folder), look);
+    let gone = fs::remove_dir_all(&folder).map_err(|e| refused(&folder, &e));
+    let found = found?;
+    gone?;
+    Ok(found)
+}
+
+fn look_back<T>(
+    config: &Config,
     (opened, one, folder): (&Opened<'_>, &Listed, &Path),
-) -> Result<Vec<StoredVersion>, CliError> {
+    look: impl FnOnce(&Repository) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     keys::ensure_folder(folder)?;
     let (_proof, keys) = opened.restore_aside(&one.name, &options(folder))?;
     let store = Store::open(options(folder), keys)?;
     let zone = fhir_mapping::search::Zone::of(config.zone()?);
     let repository = Repository::new(store.clone(), Clock::system(0), zone);
-    let found = match (&args.resource, &args.patient) {
-        (Some(resource), _) => resource_of(&repository, resource).map(|one| vec![one]),
-        (None, Some(id)) => compartment_of(&repository, id),
-        (None, None) => Ok(Vec::new()),
-    };
+    let found = look(&repository);
     drop(repository);
     store.close();
     found
+}
+
+fn found_in(backup: &Repository, args: &RestoreArgs) -> Result<Vec<StoredVersion>, CliError> {
+    match (&args.resource, &args.patient) {
+        (Some(resource), _) => resource_of(backup, resource).map(|one| vec![one]),
+        (None, Some(id)) => compartment_of(backup, id),
+        (None, None) => Ok(Vec::new()),
+    }
 }
 
 fn resource_of(repository: &Repository, asked: &str) -> Result<StoredVersion, CliError> {

@@ -1,12 +1,19 @@
 //! `wayside verify`: opens what is stored and checks that it agrees with itself.
 
+use super::remote::Remote;
 use super::{CliError, Exit, PlaceArgs, say};
-use crate::app;
+use crate::app::{self, StartError};
+use crate::config::Config;
 use clap::Args;
-use store::{LookOptions, Store, VerifyReport};
+use gateway_ground::clock::format_instant;
+use gateway_repository::{ScrubRound, ScrubState};
+use http::Method;
+use store::{LookOptions, Store, StoreError, VerifyReport};
 
 #[derive(Args, Debug)]
-#[command(after_help = "Exit code 3: something is damaged; restore a backup of the folder.")]
+#[command(
+    after_help = "Exit code 3: something is damaged; wayside repair --from a backup puts it right."
+)]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -17,7 +24,13 @@ pub(super) struct VerifyArgs {
     /// Say what each database takes on the disk, too
     #[arg(long)]
     space: bool,
+    /// Only tell what the scrub of the gateway found, running or not
+    #[arg(long, conflicts_with_all = ["sample", "space"])]
+    last: bool,
 }
+
+/// Findings that are shown.
+const SHOWN_MAX: usize = 100;
 
 /// How many bodies are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +58,9 @@ pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
             "E-VERIFY-1: there is no folder {folder}"
         )));
     }
+    if args.last {
+        return last(&config);
+    }
     let store = app::open_store(&config)?;
     let report = verified(&store, args.sample);
     if args.space {
@@ -63,6 +79,69 @@ pub(super) fn run(args: VerifyArgs) -> Result<Exit, CliError> {
     } else {
         Exit::Findings
     })
+}
+
+/// What the scrub found, told by the folder or by the gateway that holds it.
+fn last(config: &Config) -> Result<Exit, CliError> {
+    let state = match app::open_repository(config) {
+        Ok(repository) => {
+            let state = repository.scrub_state();
+            let store = repository.store().clone();
+            drop(repository);
+            store.close();
+            state?
+        }
+        Err(StartError::Store(StoreError::Locked)) => {
+            let remote = Remote::new(config, None, None)?;
+            let answer = remote.ask(Method::GET, "/admin/scrub", Vec::new())?;
+            serde_json::from_slice(&answer).map_err(|e| {
+                CliError::failed(format!(
+                    "E-VERIFY-2: the gateway's answer cannot be read: {e}; use the same release for both"
+                ))
+            })?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    lines_of(&state).iter().for_each(|line| say(line));
+    Ok(match state.open() {
+        0 => Exit::Done,
+        _ => Exit::Findings,
+    })
+}
+
+fn lines_of(state: &ScrubState) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut tell = |when: String, round: &ScrubRound| {
+        let (found, open) = (round.findings, round.open());
+        lines.push(format!(
+            "{when}: {} resources, {} versions, {} postings, {} changes, {} audit entries; {found} \
+             findings, {open} not put right",
+            round.resources, round.versions, round.postings, round.changes, round.audit_entries
+        ));
+        for one in &round.named {
+            let name = one.resource.as_deref().unwrap_or("");
+            let mended = if one.mended { "put right" } else { "damaged" };
+            lines.push(format!("{name}\t{}: {}\t{mended}", one.database, one.text));
+        }
+    };
+    if let Some(round) = &state.last {
+        let ended = round.ended_ms.unwrap_or(round.started_ms);
+        tell(
+            format!("looked over until {}", format_instant(ended)),
+            round,
+        );
+    }
+    if let Some(round) = &state.under_way {
+        let started = format_instant(round.started_ms);
+        tell(
+            format!("under way since {started}, {}%", state.percent),
+            round,
+        );
+    }
+    if lines.is_empty() {
+        lines.push("nothing was looked over yet".to_owned());
+    }
+    lines
 }
 
 fn verified(store: &Store, sample: Option<Sample>) -> Result<VerifyReport, CliError> {
@@ -93,8 +172,9 @@ fn lines(report: &VerifyReport) -> Vec<String> {
     let count = |(name, count): (&str, u64)| format!("{name:<16} {count:>10}");
     let mut lines: Vec<String> = counts.into_iter().map(count).collect();
     let finding = |finding: &store::Finding| format!("{}: {}", finding.database, finding.text);
-    lines.extend(report.findings.iter().map(finding));
-    let shown = u64::try_from(report.findings.len()).unwrap_or(u64::MAX);
+    lines.extend(report.findings.iter().take(SHOWN_MAX).map(finding));
+    let shown = report.findings.len().min(SHOWN_MAX);
+    let shown = u64::try_from(shown).unwrap_or(u64::MAX);
     if report.findings_total > shown {
         lines.push(format!("{} more findings", report.findings_total - shown));
     }

@@ -13,13 +13,14 @@ use super::look::TermsOf;
 use super::{Damage, VerifyReport};
 use crate::postings::{self, is_row, span_of_key};
 use crate::{Head, Rid, Seq, Store, StoreError, Term, View, catalog};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Bound;
 
 /// Resources whose sums are in memory at one time.
 const WINDOW: u64 = if cfg!(test) { 64 } else { 1 << 18 };
-/// Resources looked at term by term in one window; of what is beyond, only the number is told.
-const SUSPECTS_MAX: usize = 4096;
+/// Resources whose terms are in memory at one time, and looked at in one step.
+const SUSPECTS_MAX: usize = if cfg!(test) { 8 } else { 4096 };
+const SUSPECTS_A_STEP: usize = 64;
 /// Rows of lists walked over in one step: two megabytes at most.
 const ROWS_A_STEP: usize = 4096;
 
@@ -154,44 +155,25 @@ impl Walk {
         }
     }
 
-    /// Tells of resources that are missing from lists. Answers what is to be searched for places
-    /// too many, or gives the window back when nothing is.
-    pub(super) fn compare(
-        self,
-        store: &Store,
-        terms_of: &TermsOf,
-        report: &mut VerifyReport,
-    ) -> Result<Result<Search, Window>, StoreError> {
+    /// The resources to look at term by term, or the window back when there are none.
+    pub(super) fn compare(self, terms_of: &TermsOf) -> Result<Search, Window> {
         let Walk { window, sums, .. } = self;
         if self.is_broken {
-            return Ok(Err(window));
+            return Err(window);
         }
         let differ = window.expected.iter().zip(&sums).zip(window.before.0 + 1..);
         let differ = differ.filter(|((expected, sum), _)| expected.is_some_and(|e| e != **sum));
-        let suspects: Vec<u64> = differ.map(|(_, rid)| rid).collect();
-        let mut wanted = self.beyond;
-        for rid in suspects.iter().take(SUSPECTS_MAX) {
-            let snapshot = store.snapshot()?;
-            let view = snapshot.view();
-            let Some(terms) = terms_now(&view, (&window, Rid(*rid)), terms_of)? else {
-                continue;
-            };
-            missing(&view, Rid(*rid), &terms, report)?;
-            wanted.insert(*rid, terms);
+        let suspects: VecDeque<u64> = differ.map(|(_, rid)| rid).collect();
+        if suspects.is_empty() && self.beyond.is_empty() {
+            return Err(window);
         }
-        if suspects.len() > SUSPECTS_MAX {
-            let more = suspects.len() - SUSPECTS_MAX;
-            let text = format!("the lists of {more} more resources do not agree with them");
-            report.find(catalog::POSTINGS, Damage::Shape, text);
-        }
-        Ok(match wanted.is_empty() {
-            true => Err(window),
-            false => Ok(Search {
-                window,
-                wanted,
-                terms_of: TermsOf::clone(terms_of),
-                last: Vec::new(),
-            }),
+        Ok(Search {
+            window,
+            suspects,
+            wanted: self.beyond,
+            terms_of: TermsOf::clone(terms_of),
+            last: Vec::new(),
+            is_walking: false,
         })
     }
 }
@@ -239,21 +221,61 @@ fn missing(
     Ok(())
 }
 
-/// A second walk, for places too many of resources whose sums differ.
+/// Resources whose sums differ, some at a time: what is missing is seen at once, and what is too many
+/// by another walk.
 pub(super) struct Search {
     pub(super) window: Window,
+    suspects: VecDeque<u64>,
+    /// The terms of those of this walk.
     wanted: BTreeMap<u64, HashSet<Blinded>>,
     terms_of: TermsOf,
     last: Vec<u8>,
+    is_walking: bool,
 }
 
 impl Search {
-    /// The next rows; true at the end.
+    /// The next resources, or the next rows; true at the end.
     pub(super) fn step(
         &mut self,
         store: &Store,
         report: &mut VerifyReport,
     ) -> Result<bool, StoreError> {
+        if !self.is_walking {
+            self.take_suspects(store, report)?;
+            self.is_walking = self.suspects.is_empty() || self.wanted.len() >= SUSPECTS_MAX;
+            return Ok(false);
+        }
+        if self.walk(store, report)? {
+            self.wanted.clear();
+            self.last.clear();
+            self.is_walking = false;
+            return Ok(self.suspects.is_empty());
+        }
+        Ok(false)
+    }
+
+    fn take_suspects(
+        &mut self,
+        store: &Store,
+        report: &mut VerifyReport,
+    ) -> Result<(), StoreError> {
+        let snapshot = store.snapshot()?;
+        let view = snapshot.view();
+        for _ in 0..SUSPECTS_A_STEP {
+            let Some(rid) = self.suspects.pop_front() else {
+                return Ok(());
+            };
+            let terms = terms_now(&view, (&self.window, Rid(rid)), &self.terms_of)?;
+            let Some(terms) = terms else {
+                continue;
+            };
+            missing(&view, Rid(rid), &terms, report)?;
+            self.wanted.insert(rid, terms);
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, store: &Store, report: &mut VerifyReport) -> Result<bool, StoreError> {
         let mut strays = Vec::new();
         let wanted = &self.wanted;
         let walked = walk(store, &mut self.last, |term, rid| {
@@ -415,11 +437,13 @@ mod tests {
             },
         );
         let (last, second) = (2 * WINDOW + 20, WINDOW + 3);
-        let indexes = vec![
+        // More than are looked at in one walk.
+        let mut indexes: Vec<NewIndex> = (20..40).map(|rid| index(rid, (&["9"], &[]))).collect();
+        indexes.extend([
             index(2, (&[], &["all"])),
             index(second, (&["7"], &[])),
             index(last, (&[], &["148"])),
-        ];
+        ]);
         write(
             &store,
             WriteSet {
@@ -434,7 +458,10 @@ mod tests {
         };
         let mut look = store.look(options).unwrap();
         while !look.step().unwrap() {}
-        let found: Vec<Damage> = look.report().findings.iter().map(|f| f.about).collect();
+        let found = look.report().findings.iter().map(|f| f.about);
+        let (many, found): (Vec<Damage>, Vec<Damage>) =
+            found.partition(|about| matches!(about, Damage::Stray(Rid(20..40), _)));
+        assert_eq!(many.len(), 20);
         assert!(
             matches!(
                 found.as_slice(),
@@ -443,7 +470,7 @@ mod tests {
             ),
             "{found:?}"
         );
-        assert_eq!(look.report().postings, 2 * last - 1);
+        assert_eq!(look.report().postings, 2 * last - 1 + 20);
         store.close();
     }
 }

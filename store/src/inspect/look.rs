@@ -184,8 +184,7 @@ impl Look {
         let Some(terms_of) = &self.terms_of else {
             return Ok(self.after_window(&walk.window));
         };
-        let search = walk.compare(&self.store, terms_of, &mut self.report)?;
-        match search {
+        match walk.compare(terms_of) {
             Ok(search) => Ok(Stage::Strays(search)),
             Err(window) => Ok(self.after_window(&window)),
         }

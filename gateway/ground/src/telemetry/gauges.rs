@@ -24,6 +24,10 @@ pub struct Gauges {
     pub backup_drill_failed: u64,
     /// Resources that a reindex has not looked at.
     pub index_behind: u64,
+    /// When the last look over everything stored ended, in seconds since 1970; 0 never.
+    pub scrub_last: u64,
+    /// What it found damaged and could not put right.
+    pub scrub_damaged: u64,
     pub targets: Vec<TargetGauges>,
 }
 
@@ -53,6 +57,8 @@ pub(super) struct Registered {
     backup_failed: Gauge,
     backup_drill_failed: Gauge,
     index_behind: Gauge,
+    scrub_last: Gauge,
+    scrub_damaged: Gauge,
     deliveries_waiting: Family<Target, Gauge>,
     deliveries_parked: Family<Target, Gauge>,
 }
@@ -85,6 +91,8 @@ impl Registered {
                 "search_index_behind",
                 "Resources that a reindex has not looked at",
             ),
+            scrub_last: gauge("scrub_last_seconds", "When everything stored was looked at"),
+            scrub_damaged: gauge("scrub_damaged", "What is damaged and not put right"),
             deliveries_waiting: family(registry, "deliveries_waiting", "Changes not yet settled"),
             deliveries_parked: family(registry, "deliveries_parked", "Changes refused for good"),
         }
@@ -103,6 +111,8 @@ impl Registered {
         set(&self.backup_failed, sample.backup_failed);
         set(&self.backup_drill_failed, sample.backup_drill_failed);
         set(&self.index_behind, sample.index_behind);
+        set(&self.scrub_last, sample.scrub_last);
+        set(&self.scrub_damaged, sample.scrub_damaged);
         for target in &sample.targets {
             let label = Target {
                 target: target.name.clone(),
