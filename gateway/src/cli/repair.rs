@@ -9,7 +9,7 @@ use crate::config::Config;
 use clap::Args;
 use gateway_repository::{Repository, terms_of};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use store::{Damage, Finding, LookOptions};
 use vault::backup::{Folder, Listed, Opened};
 
@@ -69,7 +69,7 @@ fn accept(config: &Config) -> Result<Exit, CliError> {
     })
 }
 
-fn from_backups(config: &Config, args: &RepairArgs, from: &PathBuf) -> Result<Exit, CliError> {
+fn from_backups(config: &Config, args: &RepairArgs, from: &Path) -> Result<Exit, CliError> {
     let shelf = Folder::new(from);
     let opened = open(&shelf, config, &args.key)?;
     let backups = chosen(&opened, None)?;

@@ -395,6 +395,7 @@ mod tests {
             urgency: Urgency::Routine,
             time_ms: 0,
             hlc: id,
+            making: crate::Making::Untold,
         }
     }
 
