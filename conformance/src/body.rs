@@ -1,8 +1,8 @@
 //! Makes the request of a step: target, headers, body in the form that the step gives it.
 
 use crate::wire::Sent;
+use crate::wire::coding::packed;
 use serde_json::{Map, Value, json};
-use std::io::Write;
 
 /// The system of the tag that everything made by these cases bears.
 pub(crate) const TAG_SYSTEM: &str = "urn:conformance";
@@ -26,11 +26,12 @@ pub(crate) fn request(step: &Map<String, Value>, tag: &str) -> Result<Sent, Stri
     if ["POST", "PUT", "PATCH"].contains(&method) && step.get("prefer") != Some(&Value::Null) {
         add("prefer", "return=representation");
     }
-    let body = if step.get("gzip") == Some(&Value::Bool(true)) {
-        add("content-encoding", "gzip");
-        gzip(&body)?
-    } else {
-        body
+    let body = match step.get("packed").and_then(Value::as_str) {
+        Some(coding) => {
+            add("content-encoding", coding);
+            packed(coding, &body)?
+        }
+        None => body,
     };
     // An empty header in a case means: do not send it.
     headers.retain(|(_, value)| !value.is_empty());
@@ -127,12 +128,6 @@ pub(crate) fn text_with_tag(text: &str, tag: &str) -> String {
         }
         _ => text.to_owned(),
     }
-}
-
-fn gzip(body: &[u8]) -> Result<Vec<u8>, String> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(body).map_err(|e| e.to_string())?;
-    encoder.finish().map_err(|e| e.to_string())
 }
 
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {

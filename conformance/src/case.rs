@@ -39,6 +39,8 @@ pub struct Case {
     pub needs: Vec<String>,
     /// No member of a CapabilityStatement states it: a clear refusal is not a failure.
     pub is_optional: bool,
+    /// The specification leaves it to the server: one that answers, and does not do it, has not failed.
+    pub is_free: bool,
     pub given: Vec<Given>,
     pub steps: Vec<Map<String, Value>>,
 }
@@ -53,13 +55,14 @@ const THEME_MEMBERS: [&str; 8] = [
     "given",
     "cases",
 ];
-const CASE_MEMBERS: [&str; 7] = [
-    "name", "section", "spec", "needs", "optional", "given", "steps",
+const CASE_MEMBERS: [&str; 8] = [
+    "name", "section", "spec", "needs", "optional", "free", "given", "steps",
 ];
-const STEP_MEMBERS: [&str; 46] = [
+const STEP_MEMBERS: [&str; 47] = [
     "send",
     "find",
     "hooked",
+    "socket",
     "times",
     "headers",
     "body",
@@ -68,7 +71,7 @@ const STEP_MEMBERS: [&str; 46] = [
     "xml",
     "form",
     "hex",
-    "gzip",
+    "packed",
     "tag",
     "parallel",
     "statuses",
@@ -160,7 +163,7 @@ fn read_case(file: &str, theme: &Map<String, Value>, case: &Value) -> Result<Cas
     let members = case.as_object().ok_or("a case must be an object")?;
     let name = text(members, "name")?;
     let inherited = |key: &str| text(members, key).or_else(|_missing| text(theme, key));
-    let flag = |from: &Map<String, Value>| from.get("optional") == Some(&Value::Bool(true));
+    let flag = |from: &Map<String, Value>, key: &str| from.get(key) == Some(&Value::Bool(true));
     let steps = steps(members).map_err(|problem| format!("{name}: {problem}"))?;
     let needs = [theme, members]
         .iter()
@@ -172,7 +175,8 @@ fn read_case(file: &str, theme: &Map<String, Value>, case: &Value) -> Result<Cas
         section: inherited("section")?,
         spec: inherited("spec")?,
         needs,
-        is_optional: flag(theme) || flag(members),
+        is_optional: flag(theme, "optional") || flag(members, "optional"),
+        is_free: flag(members, "free"),
         given: given(members)?,
         steps,
         name: format!("{file}: {name}"),
@@ -199,11 +203,9 @@ fn steps(case: &Map<String, Value>) -> Result<Vec<Map<String, Value>>, String> {
     };
     for step in &steps {
         known(step, &STEP_MEMBERS, "a step")?;
-        if !["send", "find", "hooked"]
-            .iter()
-            .any(|key| step.contains_key(*key))
-        {
-            return Err("a step needs `send`, `find` or `hooked`".to_owned());
+        let asks = ["send", "find", "hooked", "socket"];
+        if !asks.iter().any(|key| step.contains_key(*key)) {
+            return Err("a step needs `send`, `find`, `hooked` or `socket`".to_owned());
         }
     }
     Ok(steps)
@@ -271,7 +273,7 @@ mod tests {
             ),
             (
                 json!({"name": "n", "status": 200}),
-                "n: a step needs `send`, `find` or `hooked`",
+                "n: a step needs `send`, `find`, `hooked` or `socket`",
             ),
             (
                 json!({"name": "n", "steps": [], "status": 200}),

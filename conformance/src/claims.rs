@@ -9,14 +9,18 @@ use std::collections::BTreeSet;
 pub struct Claims {
     /// `Patient.read`, `Patient?gender`, `Patient$everything`, `Patient+Patient:organization`
     /// (an include), `Patient-Observation:subject` (a revinclude), `system.transaction`,
-    /// `system?_id`, `$export`, `format:json`, `patch:application/json-patch+json`.
+    /// `system?_id`, `$export`, `format:json`, `patch:application/json-patch+json`, `websocket`.
     all: BTreeSet<String>,
     /// Type, name and kind of each search parameter.
     parameters: Vec<(String, String, String)>,
     /// `name version` of the software, or what else it says of itself.
     pub software: String,
     pub fhir_version: String,
+    /// Where web sockets of Subscriptions are opened: `ws://host/path`.
+    pub socket: Option<String>,
 }
+
+const SOCKET: &str = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket";
 
 impl Claims {
     pub fn read(statement: &Value) -> Claims {
@@ -35,8 +39,13 @@ impl Claims {
         }
         all.extend(texts(statement, "format").map(|format| format!("format:{format}")));
         all.extend(texts(statement, "patchFormat").map(|format| format!("patch:{format}")));
+        let mut extensions = list(statement, "rest").flat_map(|rest| list(rest, "extension"));
+        let socket = extensions.find(|e| e.get("url").is_some_and(|url| url == SOCKET));
+        let socket = socket.and_then(|e| code(e, "valueUri").or(code(e, "valueUrl")));
+        all.extend(socket.iter().map(|_| "websocket".to_owned()));
         Claims {
             all,
+            socket,
             parameters,
             software: software(statement),
             fhir_version: code(statement, "fhirVersion").unwrap_or_default(),

@@ -131,7 +131,10 @@ fn compare(
             found.sort();
         }
         if wanted != found {
-            let (wanted, found) = (world.named(&wanted), world.named(&found));
+            let (wanted, found) = (
+                world.named(&wanted, is_ordered),
+                world.named(&found, is_ordered),
+            );
             failures.push(format!("{member}: wanted {wanted}, found {found}"));
         }
     }

@@ -63,6 +63,7 @@ fn case(name: String, section: &str, spec: &str, steps: Vec<Value>) -> Case {
         spec: spec.to_owned(),
         needs: Vec::new(),
         is_optional: false,
+        is_free: false,
         given: Vec::new(),
         steps: steps.collect::<Vec<Map<String, Value>>>(),
     }

@@ -37,6 +37,10 @@ fn of_step(step: &Map<String, Value>, of_type: &str, needs: &mut BTreeSet<String
     if step.contains_key("hooked") {
         return;
     }
+    if step.contains_key("socket") {
+        needs.insert("websocket".to_owned());
+        return;
+    }
     if let Some(query) = text("find") {
         return of_target("GET", &target_of_find(query, of_type), needs);
     }
@@ -261,6 +265,7 @@ mod tests {
             (json!({"send": "GET $export", "status": 202}), "$export"),
             (json!({"send": "GET Patient/1/_history/2"}), "Patient.vread"),
             (json!({"send": "GET metadata"}), ""),
+            (json!({"socket": ["> bind 1"]}), "websocket"),
             (
                 json!({"send": "GET Patient/1", "headers": {"if-none-match": "x"}, "status": 304}),
                 "Patient.conditionalRead:not-match Patient.read",

@@ -43,7 +43,7 @@ pub enum Outcome {
     Failed(Vec<String>),
     /// The server does not claim these.
     NotClaimed(Vec<String>),
-    /// No statement can claim it, and the server refuses it clearly.
+    /// No statement can claim it, and the server refuses it clearly; or it is left to the server.
     Declined(String),
 }
 
@@ -62,7 +62,7 @@ pub struct Runner {
 impl Runner {
     /// Asks the server who it is and what it claims.
     pub async fn new(base: &str, access: &Access) -> Result<Runner, String> {
-        let server = Server::new(base, access)?;
+        let mut server = Server::new(base, access)?;
         let reply = server.get("metadata").await?;
         let statement = reply.json();
         let is_statement = statement.get("resourceType") == Some(&"CapabilityStatement".into());
@@ -74,9 +74,11 @@ impl Runner {
             ));
         }
         let site = std::collections::hash_map::RandomState::new();
+        let claims = Claims::read(&statement);
+        server.socket = claims.socket.clone();
         Ok(Runner {
             server,
-            claims: Claims::read(&statement),
+            claims,
             site: format!("{:x}", site.build_hasher().finish()),
             hook: None,
             keeps_data: false,
@@ -171,6 +173,10 @@ impl Runner {
             {
                 return Outcome::Declined(reason);
             }
+            if case.is_free && reply.is_some_and(|reply| reply.status < 500) {
+                let found = found.join("; ");
+                return Outcome::Declined(format!("left to the server, which does not: {found}"));
+            }
             let place = match case.steps.len() {
                 1 => String::new(),
                 _ => format!("step {} ({}): ", number + 1, shown(step)),
@@ -187,11 +193,13 @@ impl Runner {
 }
 
 fn shown(step: &Map<String, Value>) -> String {
-    let text = step
-        .get("send")
-        .or(step.get("find"))
-        .and_then(Value::as_str);
-    text.unwrap_or_default().chars().take(120).collect()
+    let asked = ["send", "find", "hooked", "socket"];
+    let asked = asked.iter().find_map(|member| step.get(*member));
+    let text = match asked {
+        Some(Value::String(text)) => text.clone(),
+        other => other.map(Value::to_string).unwrap_or_default(),
+    };
+    text.chars().take(120).collect()
 }
 
 /// A clear refusal: a client error with an OperationOutcome, or 501.
@@ -238,6 +246,10 @@ async fn once(
     }
     if let Some(path) = step.get("hooked").and_then(Value::as_str) {
         return Ok((None, hooked(world, step, path)));
+    }
+    if let Some(lines) = step.get("socket") {
+        let failure = Box::pin(world.converse(lines)).await.err();
+        return Ok((None, failure.into_iter().collect()));
     }
     let sent = request(step, &world.tag)?;
     if let Some(count) = step.get("parallel").and_then(Value::as_u64) {

@@ -6,17 +6,22 @@ use crate::fill::{Kept, fill};
 use crate::hook::Hook;
 use crate::needs::type_of;
 use crate::select::fits;
+use crate::wire::socket::Socket;
 use crate::wire::{Reply, Sent, Server};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One request and its answer, cut short for the report.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Exchange {
     /// `GET Patient/1`
     pub request: String,
+    /// Headers, a line each, without what tells who asks.
+    pub headers: String,
     pub sent: String,
     pub status: u16,
+    /// Headers of the answer, a line each.
+    pub answer_headers: String,
     pub answer: String,
 }
 
@@ -27,6 +32,8 @@ const SHOWN_MAX: usize = 2_000;
 pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) hook: Option<Hook>,
+    /// The web socket of this world, once a step used it.
+    socket: Option<Socket>,
     pub(crate) kept: Kept,
     /// Names of what was given, by id.
     names: BTreeMap<String, String>,
@@ -51,6 +58,7 @@ impl World {
         World {
             server: server.clone(),
             hook: hook.cloned(),
+            socket: None,
             kept,
             names: BTreeMap::new(),
             made: Vec::new(),
@@ -64,6 +72,7 @@ impl World {
         let mut world = self.clone();
         world.kept.insert("run".to_owned(), run.to_owned());
         world.made.clear();
+        world.socket = None;
         world
     }
 
@@ -127,11 +136,46 @@ impl World {
         Ok(reply)
     }
 
+    /// Says and hears these lines on the world's web socket, in order: `> bind 1`, `< bound 1`;
+    /// `! ping 2` was not heard so far.
+    pub(crate) async fn converse(&mut self, lines: &Value) -> Result<(), String> {
+        let socket = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => Socket::open(&self.server).await?,
+        };
+        self.socket = Some(socket.clone());
+        for line in lines.as_array().into_iter().flatten() {
+            let line = line.as_str().unwrap_or_default();
+            let answer = match line.split_once(' ') {
+                Some(("<", pattern)) => socket.hear(pattern).await?,
+                Some((">", words)) => socket.say(words).await.map(|()| String::new())?,
+                Some(("!", pattern)) => socket.never(pattern).await.map(|()| String::new())?,
+                _ => {
+                    return Err(format!(
+                        "`{line}` is not `> said`, `< heard` or `! not heard`"
+                    ));
+                }
+            };
+            self.said.push(Exchange {
+                request: format!("WEBSOCKET {line}"),
+                status: 101,
+                answer,
+                ..Exchange::default()
+            });
+        }
+        Ok(())
+    }
+
     pub(crate) fn remember(&mut self, sent: &Sent, reply: &Reply) {
+        let headers = sent.headers.iter();
+        let answered = reply.headers.iter();
+        let answered = answered.map(|(n, v)| (n.as_str(), v.to_str().unwrap_or_default()));
         self.said.push(Exchange {
             request: format!("{} {}", sent.method, shorten(&sent.target)),
+            headers: lines(headers.map(|(name, value)| (name.as_str(), value.as_str()))),
             sent: shorten(&String::from_utf8_lossy(&sent.body)),
             status: reply.status,
+            answer_headers: lines(answered),
             answer: shorten(&reply.text()),
         });
         if ![200, 201].contains(&reply.status) || sent.method == "GET" {
@@ -183,12 +227,15 @@ impl World {
         ids
     }
 
-    /// For a person: names where there are any, else ids.
-    pub(crate) fn named(&self, ids: &[String]) -> String {
-        let names: Vec<&str> = ids
+    /// For a person: names where there are any, else ids; sorted where their order means nothing.
+    pub(crate) fn named(&self, ids: &[String], is_ordered: bool) -> String {
+        let mut names: Vec<&str> = ids
             .iter()
             .map(|id| self.names.get(id).unwrap_or(id).as_str())
             .collect();
+        if !is_ordered {
+            names.sort_by_key(|name| (name.len(), *name));
+        }
         format!("[{}]", names.join(", "))
     }
 }
@@ -199,6 +246,11 @@ fn key(place: &str) -> Option<String> {
     let mut parts = place.rsplit('/');
     let (id, of_type) = (parts.next()?, parts.next()?);
     Some(format!("{of_type}/{id}"))
+}
+
+fn lines<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let lines = headers.map(|(name, value)| format!("{name}: {}\n", shorten(value)));
+    lines.collect()
 }
 
 fn shorten(text: &str) -> String {

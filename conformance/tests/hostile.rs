@@ -79,3 +79,25 @@ fn an_authority_that_is_none_is_named() {
     let more = ["--ca", file.to_str().unwrap()];
     check(Some(b""), &more, (2, "holds no certificate in PEM"));
 }
+
+/// What the specification leaves to the server is no failure; the same asked for is.
+#[test]
+fn what_is_left_to_the_server_may_be_left_out() {
+    let statement = b"HTTP/1.1 200 OK\r\ncontent-type: application/fhir+json\r\nconnection: close\r\ncontent-length: 67\r\n\r\n{\"resourceType\":\"CapabilityStatement\",\"fhirVersion\":\"4.0.1\"       }";
+    for (free, expected) in [
+        (
+            r#""free":true,"#,
+            (0, "1 ask for what the specification leaves"),
+        ),
+        ("", (1, "wanted \"gzip\", found \"\"")),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("area")).unwrap();
+        let case = r#"{"name":"n",FREE"send":"GET metadata","header":{"content-encoding":"gzip"}}"#;
+        let theme = r#"{"capability":"c","section":"s","spec":"u","cases":[CASE]}"#;
+        let theme = theme.replace("CASE", &case.replace("FREE", free));
+        std::fs::write(folder.path().join("area/theme.json"), theme).unwrap();
+        let cases = ["--cases", folder.path().to_str().unwrap()];
+        check(Some(statement), &cases, expected);
+    }
+}

@@ -20,7 +20,8 @@ const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
 ///
 /// Every case names the section of the specification that it comes from. What the server's
 /// CapabilityStatement does not claim is reported as "not claimed" and is no failure. What no
-/// statement can claim (a modifier, say) may be declined with a clear OperationOutcome. All other
+/// statement can claim (a modifier, say) may be declined with a clear OperationOutcome, and what the
+/// specification only recommends (compression, say) may be left out: both are "declined". All other
 /// answers that differ from the specification are failures.
 ///
 /// The cases create resources with identifiers and tags of their own, see no others, and delete
@@ -42,6 +43,12 @@ struct Arguments {
     /// PEM file of the authorities to trust, in place of the public ones
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// PEM file of the certificate to show to a server that asks for one (mutual TLS), with its chain
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// PEM file of the private key of --cert
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Seconds to wait for one answer
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
@@ -131,6 +138,7 @@ fn test(arguments: &Arguments) -> Result<(String, bool), String> {
         token: arguments.token.clone(),
         user: arguments.user.clone(),
         authorities: arguments.ca.clone(),
+        certificate: arguments.cert.clone().zip(arguments.key.clone()),
         timeout: Duration::from_secs(arguments.timeout),
     };
     let mut runner = runtime.block_on(Runner::new(base, &access))?;

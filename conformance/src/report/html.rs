@@ -1,33 +1,13 @@
-//! The report as one page without scripts or links to other files: what failed first, then all.
+//! The report as one page without scripts or links to other files, made to be printed: who was
+//! tested and how it ended, the table by capability, what failed with all that was said, all cases.
 
 use super::{Report, Tally};
 use crate::runner::{Outcome, Verdict};
+use crate::world::Exchange;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-const STYLE: &str = "
-body{font:15px/1.5 system-ui,sans-serif;color:#1c2430;background:#fff;margin:0}
-main{max-width:62rem;margin:0 auto;padding:2rem 1.25rem 4rem}
-h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.25rem 0 .6rem}
-.lead{color:#4b5665;margin:0 0 1.25rem}
-.tiles{display:flex;gap:.75rem;flex-wrap:wrap}
-.tile{flex:1 1 8rem;border:1px solid #dde3ea;border-radius:.5rem;padding:.6rem .9rem}
-.tile b{display:block;font-size:1.6rem;line-height:1.2}
-.passed b{color:#176b3a}.failed b{color:#b3261e}.other b{color:#4b5665}
-td,p{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e8ecf1;vertical-align:top}
-th{font-weight:600;color:#4b5665;font-size:.85rem}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.bar{display:flex;height:.6rem;width:9rem;border-radius:.3rem;overflow:hidden;background:#e8ecf1}
-.bar i{display:block}.bar .p{background:#2f9e5f}.bar .f{background:#d9483b}.bar .d{background:#e0a030}
-details{border-bottom:1px solid #e8ecf1;padding:.35rem 0}summary{cursor:pointer}
-.fail{border:1px solid #f0c7c3;background:#fff8f7;border-radius:.5rem;padding:.7rem .9rem;margin:.6rem 0}
-.fail h3{margin:0;font-size:1rem}.why{color:#8c1d18;margin:.25rem 0}
-.mark{display:inline-block;min-width:6.5rem;font-size:.85rem}
-.mark.ok{color:#176b3a}.mark.no{color:#b3261e;font-weight:600}.mark.skip{color:#6b7685}
-pre{background:#f5f7fa;border-radius:.4rem;padding:.5rem .7rem;overflow:auto;font-size:.8rem;
-white-space:pre-wrap;overflow-wrap:anywhere;margin:.35rem 0}
-a{color:#1459a8}small{color:#6b7685}
-";
+/// The look of the page.
+const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
 pub fn page(report: &Report) -> String {
@@ -45,55 +25,100 @@ pub fn page(report: &Report) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body { main {
-                h1 { "FHIR R4 conformance of " (report.software) }
-                p.lead { (report.summary()) " Begun " (report.begun) ". The CapabilityStatement makes "
-                    (report.claims) " claims; what it does not claim is not tested and not held against the server." }
-                (tiles(report.tally()))
+                (header(report))
                 h2 { "By capability" }
                 (table(report))
                 @if !failed.is_empty() {
-                    h2 { "What failed" }
+                    h2 #failed { "What failed" }
                     @for verdict in &failed { (failure(verdict)) }
                 }
-                h2 { "All cases" }
+                h2.cases { "All cases" }
                 @for (capability, verdicts) in report.by_capability() { (all(capability, &verdicts)) }
+                footer { "Every case comes from a section of the specification, HL7 FHIR R4 (4.0.1). Requests "
+                    "were made over HTTP alone; the cases saw no data but their own. The same run with "
+                    code { "--json" } " tells the same to programs." }
             } }
         }
     };
     page.into_string()
 }
 
+fn header(report: &Report) -> Markup {
+    let tally = report.tally();
+    let applied = tally.passed + tally.failed;
+    let (class, words) = match (applied, tally.failed) {
+        (0, _) => ("none", "No case applied".to_owned()),
+        (_, 0) => ("good", format!("All {applied} applicable cases passed")),
+        (_, failed) => (
+            "bad",
+            format!("{failed} of {applied} applicable cases failed"),
+        ),
+    };
+    html! {
+        header {
+            p.kind { "FHIR R4 conformance report" }
+            h1 { (report.software) }
+            dl {
+                dt { "Server" } dd { (report.base) }
+                dt { "FHIR release" } dd { (report.fhir_version) }
+                dt { "Tested" } dd { (report.begun) ", in " (format!("{:.1}", report.took.as_secs_f64())) " s" }
+                dt { "Claims" } dd { (report.claims) " in its CapabilityStatement; what it does not claim is not tested and not held against it" }
+            }
+            p class={ "verdict " (class) } { (words) }
+            (tiles(tally))
+        }
+    }
+}
+
 fn tiles(tally: Tally) -> Markup {
     html! {
         div.tiles {
             div.tile.passed { b { (tally.passed) } "passed" }
-            div.tile.failed { b { (tally.failed) } "failed" }
-            div.tile.other { b { (tally.declined) } "declined clearly" }
-            div.tile.other { b { (tally.not_claimed) } "not claimed" }
+            div.tile.failed[tally.failed > 0].other[tally.failed == 0] { b { (tally.failed) } "failed" }
+            div.tile.other { b { (tally.declined) } "declined, as the specification allows" }
+            div.tile.other { b { (tally.not_claimed) } "not claimed, not run" }
         }
     }
 }
 
 fn table(report: &Report) -> Markup {
     html! {
-        table {
-            tr { th { "Capability" } th {} th.n { "passed" } th.n { "failed" } th.n { "declined" } th.n { "not claimed" } }
-            @for (capability, verdicts) in report.by_capability() {
+        table.capabilities {
+            thead { tr {
+                th { "Capability" } th {} th.n { "Passed" } th.n { "Failed" } th.n { "Declined" } th.n { "Not claimed" }
+            } }
+            tbody { @for (capability, verdicts) in report.by_capability() {
                 @let tally = Tally::of(verdicts.iter().copied());
-                tr {
+                tr.bad[tally.failed > 0] {
                     td { (capability) }
                     td { (bar(tally)) }
-                    td.n { (tally.passed) } td.n { (tally.failed) }
-                    td.n { (tally.declined) } td.n { (tally.not_claimed) }
+                    td.n { (tally.passed) } td.n.f { (dash(tally.failed)) }
+                    td.n { (dash(tally.declined)) } td.n { (dash(tally.not_claimed)) }
                 }
-            }
+            } }
+            tfoot { tr {
+                @let tally = report.tally();
+                th { "In all" } th { (bar(tally)) }
+                th.n { (tally.passed) } th.n { (tally.failed) } th.n { (tally.declined) } th.n { (tally.not_claimed) }
+            } }
         }
     }
 }
 
-/// Shares in percent; what is left is not claimed.
+/// A table is read for what is there.
+fn dash(count: usize) -> String {
+    match count {
+        0 => "\u{2013}".to_owned(),
+        _ => count.to_string(),
+    }
+}
+
+/// Shares in a thousand; what is left is not claimed.
 fn bar(tally: Tally) -> Markup {
-    let share = |part: usize| format!("width:{}%", part * 100 / tally.all().max(1));
+    let share = |part: usize| {
+        let thousandth = part * 1000 / tally.all().max(1);
+        format!("width:{}.{}%", thousandth / 10, thousandth % 10)
+    };
     html! {
         div.bar title={ (tally.passed) " of " (tally.all()) " passed" } {
             i.p style=(share(tally.passed)) {}
@@ -103,21 +128,43 @@ fn bar(tally: Tally) -> Markup {
     }
 }
 
+/// What does not hold, where that is written, and all that was said, the last open.
 fn failure(verdict: &Verdict) -> Markup {
+    let last = verdict.said.len();
     html! {
-        div.fail {
+        section.fail {
             h3 { (verdict.case) }
             @if let Outcome::Failed(failures) = &verdict.outcome {
                 @for failure in failures { p.why { (failure) } }
             }
-            p { "Specification: " a href=(verdict.spec) { (verdict.section) } }
-            @if let Some(last) = verdict.said.last() {
-                details {
-                    summary { "The last of " (verdict.said.len()) " requests: " code { (last.request) } ", answered " (last.status) }
-                    @if !last.sent.is_empty() { pre { (last.sent) } }
-                    pre { (last.answer) }
+            p.spec { (verdict.capability) ". Specification: " a href=(verdict.spec) { (verdict.section) } }
+            @for (number, exchange) in verdict.said.iter().enumerate() {
+                details open[number + 1 == last] {
+                    summary { (number + 1) " of " (last) ": " code { (exchange.request) } " answered " b { (exchange.status) } }
+                    (said("Request", &exchange.request, &exchange.headers, &exchange.sent))
+                    (said("Answer", &answered(exchange), &exchange.answer_headers, &exchange.answer))
                 }
             }
+        }
+    }
+}
+
+fn answered(exchange: &Exchange) -> String {
+    format!("HTTP {}", exchange.status)
+}
+
+/// One message as it goes over the wire, JSON laid out for reading.
+fn said(label: &str, first: &str, headers: &str, body: &str) -> Markup {
+    let parsed = serde_json::from_str::<serde_json::Value>(body);
+    let body = match parsed {
+        // Numbers must be shown as they were said.
+        Ok(json) if !body.contains('.') => format!("{json:#}"),
+        _ => body.to_owned(),
+    };
+    html! {
+        figure {
+            figcaption { (label) }
+            pre { b { (first) } "\n" span.h { (headers) } @if !body.is_empty() { "\n" (body) } }
         }
     }
 }
@@ -125,7 +172,7 @@ fn failure(verdict: &Verdict) -> Markup {
 fn all(capability: &str, verdicts: &[&Verdict]) -> Markup {
     let tally = Tally::of(verdicts.iter().copied());
     html! {
-        details {
+        details.all {
             summary { (capability) " " small { (tally.passed) " of " (tally.all()) " passed" } }
             table {
                 @for verdict in verdicts {
@@ -171,7 +218,11 @@ mod tests {
         let page = page(&super::super::tests::sample());
         for part in [
             "FHIR R4 conformance of S 1",
-            "1 of 2 applicable cases passed in 1.5 s",
+            "1 of 2 applicable cases failed",
+            "in 1.5 s",
+            "GET Patient/1",
+            "accept: application/fhir+json",
+            "HTTP 500",
             "status: wanted 200, found 500",
             "the server does not claim format:xml",
             "answered 400: no",
@@ -181,6 +232,7 @@ mod tests {
             assert!(page.contains(part), "{part}");
         }
         assert!(!page.contains("<oh>"));
+        assert!(!page.contains("All 1 applicable"));
         assert!(!page.contains("<script"));
     }
 }

@@ -5,6 +5,7 @@ mod html;
 pub use html::page;
 
 use crate::runner::{Outcome, Verdict};
+use crate::world::Exchange;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -112,7 +113,7 @@ impl Report {
         }
         if tally.declined > 0 {
             text.push_str(&format!(
-                " {} ask for what no statement can claim, and were refused clearly.",
+                " {} ask for what the specification leaves to the server, and were declined.",
                 tally.declined
             ));
         }
@@ -153,14 +154,21 @@ fn case_json(verdict: &Verdict) -> Value {
         Outcome::Declined(reason) => ("declined", vec![reason.clone()]),
         Outcome::NotClaimed(needs) => ("not claimed", needs.clone()),
     };
+    // Only failures keep what was said.
+    let said: Vec<Value> = verdict.said.iter().map(exchange_json).collect();
     json!({"case": verdict.case, "capability": verdict.capability, "section": verdict.section,
-        "spec": verdict.spec, "outcome": outcome, "reasons": reasons, "seconds": round(verdict.took)})
+        "spec": verdict.spec, "outcome": outcome, "reasons": reasons, "seconds": round(verdict.took),
+        "exchanges": said})
+}
+
+fn exchange_json(exchange: &Exchange) -> Value {
+    json!({"request": exchange.request, "headers": exchange.headers, "sent": exchange.sent,
+        "status": exchange.status, "answerHeaders": exchange.answer_headers, "answer": exchange.answer})
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::world::Exchange;
 
     pub(crate) fn sample() -> Report {
         let verdict = |case: &str, capability: &str, outcome: Outcome| Verdict {
@@ -172,9 +180,10 @@ pub(crate) mod tests {
             said: match &outcome {
                 Outcome::Failed(_) => vec![Exchange {
                     request: "GET Patient/1".to_owned(),
-                    sent: String::new(),
+                    headers: "accept: application/fhir+json\n".to_owned(),
                     status: 500,
                     answer: "<oh>".to_owned(),
+                    ..Exchange::default()
                 }],
                 _ => Vec::new(),
             },
@@ -225,7 +234,7 @@ FAILED read: b
 
 S 1 (FHIR 4.0.1) at http://h/fhir: 1 of 2 applicable cases passed in 1.5 s. \
 1 more were not run: the server does not claim what they need. \
-1 ask for what no statement can claim, and were refused clearly.
+1 ask for what the specification leaves to the server, and were declined.
 "
         );
     }

@@ -1,20 +1,23 @@
 //! A plain HTTP client, as a stranger may use: http and https with the public authorities or one of
 //! its own, a bearer token or a name and password, patience with 429 and none with silence.
 
+pub(crate) mod coding;
+mod reply;
+pub(crate) mod socket;
+mod tls;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{Request, Response, request};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
+pub(crate) use reply::Reply;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a server is reached, beyond its base.
@@ -25,6 +28,8 @@ pub struct Access {
     pub user: Option<String>,
     /// PEM file of the authorities to trust in place of the public ones.
     pub authorities: Option<PathBuf>,
+    /// PEM files of the certificate that the program shows when a server asks for one, and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// Longest wait for one answer.
     pub timeout: Duration,
 }
@@ -35,6 +40,7 @@ impl Default for Access {
             token: None,
             user: None,
             authorities: None,
+            certificate: None,
             timeout: Duration::from_secs(60),
         }
     }
@@ -45,6 +51,8 @@ impl Default for Access {
 pub(crate) struct Server {
     /// `http://host:port/fhir`, without slash at its end.
     pub(crate) base: String,
+    /// Where web sockets are opened, as the server's statement says.
+    pub(crate) socket: Option<String>,
     /// The header `Authorization`.
     credentials: Option<String>,
     timeout: Duration,
@@ -60,30 +68,21 @@ pub(crate) struct Sent {
     pub(crate) body: Bytes,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How often an answer of 429 is waited out, a second each.
 const PATIENCE: usize = 30;
 
 impl Server {
     pub(crate) fn new(base: &str, access: &Access) -> Result<Server, String> {
-        let builder = hyper_rustls::HttpsConnectorBuilder::new();
-        let connector = match &access.authorities {
-            None => builder.with_webpki_roots(),
-            Some(path) => builder.with_tls_config(trusting(path)?),
-        };
+        let connector = hyper_rustls::HttpsConnectorBuilder::new();
+        let connector = connector.with_tls_config(tls::config(access)?);
         let bearer = access.token.iter().map(|token| format!("Bearer {token}"));
         let basic = access.user.iter();
         let basic = basic.map(|user| format!("Basic {}", STANDARD.encode(user)));
         let connector = connector.https_or_http().enable_http1().build();
         Ok(Server {
             base: base.trim_end_matches('/').to_owned(),
+            socket: None,
             credentials: bearer.chain(basic).next(),
             timeout: access.timeout,
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -115,10 +114,7 @@ impl Server {
 
     async fn once(&self, sent: &Sent) -> Result<Reply, String> {
         let url = encoded(&join(&self.base, &sent.target));
-        let mut request = Request::builder().method(sent.method.as_str()).uri(url);
-        if let Some(credentials) = &self.credentials {
-            request = request.header("authorization", credentials);
-        }
+        let mut request = self.request(&sent.method, &url);
         for (name, value) in &sent.headers {
             request = request.header(name, value);
         }
@@ -128,28 +124,31 @@ impl Server {
         let body = Limited::new(body, ANSWER_BYTES_MAX);
         #[allow(clippy::disallowed_methods)] // capped on the line above
         let body = body.collect().await.map_err(text)?.to_bytes();
-        Ok(Reply {
+        let mut reply = Reply {
             status: head.status.as_u16(),
-            headers: head.headers,
+            headers: reply::joined(&head.headers),
             body,
-        })
+        };
+        reply.body = coding::unpacked(reply.header("content-encoding"), reply.body.clone())?;
+        Ok(reply)
     }
-}
 
-/// TLS that trusts the certificates of this file alone.
-fn trusting(path: &Path) -> Result<ClientConfig, String> {
-    let unusable = |reason: &dyn std::fmt::Display| format!("{}: {reason}", path.display());
-    let found = CertificateDer::pem_file_iter(path).map_err(|e| unusable(&e))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in found {
-        let certificate = certificate.map_err(|e| unusable(&e))?;
-        roots.add(certificate).map_err(|e| unusable(&e))?;
+    fn request(&self, method: &str, url: &str) -> request::Builder {
+        let request = Request::builder().method(method).uri(url);
+        match &self.credentials {
+            Some(credentials) => request.header("authorization", credentials),
+            None => request,
+        }
     }
-    if roots.is_empty() {
-        return Err(unusable(&"holds no certificate in PEM"));
+
+    /// Asks a server to speak another protocol on this connection from now on.
+    async fn upgrade(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
+        let asked = tokio::time::timeout(self.timeout, self.client.request(request)).await;
+        let seconds = self.timeout.as_secs();
+        asked
+            .map_err(|_elapsed| format!("no answer within {seconds} s"))?
+            .map_err(cause)
     }
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    Ok(config.with_no_client_auth())
 }
 
 /// `Patient/1` below the base; an empty target, or one that is only a query, is the base itself; a
@@ -195,54 +194,6 @@ fn cause(error: hyper_util::client::legacy::Error) -> String {
     }
 }
 
-impl Reply {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
-
-    /// XML without the white space between its tags, so that all servers' look alike.
-    pub(crate) fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body).into_owned();
-        if !self.header("content-type").contains("xml") {
-            return text;
-        }
-        let parts: Vec<&str> = text
-            .split('>')
-            .map(|part| match part.trim_start() {
-                trimmed if trimmed.starts_with('<') || trimmed.is_empty() => trimmed,
-                _ => part,
-            })
-            .collect();
-        parts.join(">").replace(" />", "/>")
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name).and_then(|v| v.to_str().ok());
-        value.unwrap_or_default()
-    }
-
-    /// The URL of a Bundle's link.
-    pub(crate) fn link(&self, relation: &str) -> Option<String> {
-        let json = self.json();
-        let mut links = json.get("link")?.as_array()?.iter();
-        let link = links.find(|link| link.get("relation").is_some_and(|r| r == relation));
-        Some(link?.get("url")?.as_str()?.to_owned())
-    }
-
-    /// Ids of a Bundle's entries with this search mode, in order; without a mode it is a match.
-    pub(crate) fn ids(&self, wanted: &str) -> Vec<String> {
-        let json = self.json();
-        let entries = json.get("entry").and_then(Value::as_array);
-        let is_wanted = |entry: &&Value| {
-            let mode = entry.pointer("/search/mode").and_then(Value::as_str);
-            mode.unwrap_or("match") == wanted
-        };
-        let id = |entry: &Value| Some(entry.pointer("/resource/id")?.as_str()?.to_owned());
-        let entries = entries.into_iter().flatten();
-        entries.filter(is_wanted).filter_map(id).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,18 +210,5 @@ mod tests {
             assert_eq!(join("http://h:1/fhir", target), expected);
         }
         assert_eq!(encoded("a?b=c|d é%2C"), "a?b=c%7Cd%20%C3%A9%2C");
-    }
-
-    #[test]
-    fn xml_is_shown_on_one_line() {
-        let reply = Reply {
-            status: 200,
-            headers: HeaderMap::from_iter([(
-                http::header::CONTENT_TYPE,
-                http::HeaderValue::from_static("application/fhir+xml"),
-            )]),
-            body: "<a>\n  <b value=\"x  > y\" />\n</a>\n".into(),
-        };
-        assert_eq!(reply.text(), "<a><b value=\"x  > y\"/></a>");
     }
 }
