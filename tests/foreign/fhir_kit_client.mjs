@@ -1,4 +1,4 @@
-// A web app's calls through fhir-kit-client. Argument: the FHIR base.
+// A web app's calls through fhir-kit-client. Argument: the FHIR base. Prints each action that came out right.
 import assert from 'node:assert';
 import { Client } from 'fhir-kit-client';
 
@@ -41,12 +41,16 @@ const bundle = await client.search({
 assert.deepEqual(bundle.entry.map((e) => e.search.mode).sort(), ['include', 'match']);
 
 const patient = await client.read({ resourceType: 'Patient', id: patientId });
+assert.equal(patient.name[0].family, 'Okoth');
+console.log('read');
 patient.name[0].given = ['Achieng'];
-await client.update({ resourceType: 'Patient', id: patientId, body: patient });
+const updated = await client.update({ resourceType: 'Patient', id: patientId, body: patient });
+assert.deepEqual(updated.name[0].given, ['Achieng']);
 const first = await client.vread({ resourceType: 'Patient', id: patientId, version: '1' });
 assert.equal(first.name[0].given, undefined);
 const history = await client.history({ resourceType: 'Patient', id: patientId });
 assert.equal(history.total, 2);
+console.log('update');
 
 const patched = await client.patch({
   resourceType: 'Patient',
@@ -54,14 +58,22 @@ const patched = await client.patch({
   jsonPatch: [{ op: 'add', path: '/active', value: true }],
 });
 assert.equal(patched.active, true);
+console.log('patch');
 const stale = { headers: { 'If-Match': 'W/"1"' } };
 const late = client.update({ resourceType: 'Patient', id: patientId, body: patient, options: stale });
-await assert.rejects(late, (refusal) => refusal.response.status === 412);
+await assert.rejects(late, (refusal) => {
+  assert.equal(refusal.response.status, 412);
+  assert.equal(refusal.response.data.resourceType, 'OperationOutcome');
+  return true;
+});
+assert.equal((await client.read({ resourceType: 'Patient', id: patientId })).active, true);
+console.log('conflict');
 
 for (let day = 1; day <= 7; day += 1) {
   const body = { resourceType: 'Basic', code: { text: `day ${day}` }, subject: { reference: `Patient/${patientId}` } };
-  await client.create({ resourceType: 'Basic', body });
+  assert((await client.create({ resourceType: 'Basic', body })).id);
 }
+console.log('create');
 let page = await client.search({ resourceType: 'Basic', searchParams: { subject: `Patient/${patientId}`, _count: 3 } });
 const ids = new Set();
 while (page) {
@@ -69,14 +81,15 @@ while (page) {
   page = await client.nextPage({ bundle: page });
 }
 assert.equal(ids.size, 7, 'the pages together are the set');
+console.log('search');
 
 const gone = [...ids][0];
 await client.delete({ resourceType: 'Basic', id: gone });
 await assert.rejects(client.read({ resourceType: 'Basic', id: gone }), (refusal) => refusal.response.status === 410);
+console.log('delete');
 
 await assert.rejects(client.read({ resourceType: 'Patient', id: 'nobody' }), (refusal) => {
   assert.equal(refusal.response.status, 404);
   assert.equal(refusal.response.data.resourceType, 'OperationOutcome');
   return true;
 });
-console.log('fhir-kit-client: all right');

@@ -1,20 +1,25 @@
-//! `fhir-sdk-client BASE [TOKEN]`: the EMR client once more, with somebody else's typed models and
-//! HTTP: a stranger's proof that the gateway speaks plain FHIR. Concrete types only: the enum of
-//! all resources would take minutes to compile. Its ready-made calls say FHIR 4.3 (R4B);
-//! these say R4, so requests are made by `send_custom_request` with headers of their own.
+//! `fhir-sdk-client BASE [TOKEN]`: an EMR on somebody else's typed models and HTTP, by its ready-made
+//! calls alone: create, read, update, conflict, patch, search over pages, delete. A stranger's proof
+//! that the gateway speaks plain FHIR. The library asks for R4B and is answered R4. Prints each
+//! action that came out right.
 #![allow(clippy::print_stdout)] // it shows what it does
 
-use fhir_sdk::client::{Client, RequestSettings};
+use fhir_sdk::client::{
+    Client, Error as Refusal, RequestSettings, ResourceWrite, SearchParameters, TokenSearch,
+};
 use fhir_sdk::r4b::codes::{AdministrativeGender, ObservationStatus};
-use fhir_sdk::r4b::resources::{Observation, ObservationValue, Patient};
-use fhir_sdk::r4b::types::{CodeableConcept, Coding, HumanName, Reference};
+use fhir_sdk::r4b::resources::{Observation, ObservationValue, Patient, ResourceType};
+use fhir_sdk::r4b::types::{CodeableConcept, Coding, HumanName, Identifier, Reference};
 use fhir_sdk::version::FhirR4B;
-use fhir_sdk::{HttpClient, header};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use fhir_sdk::{StatusCode, TryStreamExt, header};
 use std::error::Error;
 use std::process::ExitCode;
+
+type Sdk = Client<FhirR4B>;
+type Played<T> = Result<T, Box<dyn Error>>;
+
+/// More than two pages of three.
+const READINGS: usize = 7;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -32,88 +37,159 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn work(base: &str, token: Option<String>) -> Result<(), Box<dyn Error>> {
-    let sdk = Sdk {
-        client: client(base, token)?,
-        base: base.trim_end_matches('/').to_owned(),
-    };
-    let patient: Patient = sdk.create("Patient", &patient()?).await?;
-    let patient_id = patient.id.clone().ok_or("the patient got no id")?;
-    println!("created Patient/{patient_id}");
-    let observation: Observation = sdk
-        .create("Observation", &observation(&patient_id)?)
-        .await?;
-    println!(
-        "created Observation/{}",
-        observation.id.as_deref().unwrap_or_default()
-    );
-    let read: Patient = serde_json::from_value(sdk.get(&format!("Patient/{patient_id}")).await?)?;
+async fn work(base: &str, token: Option<String>) -> Played<()> {
+    let sdk = client(base, token)?;
+    let mut patient = patient()?;
+    let id = Box::pin(patient.create(&sdk)).await?;
+    println!("create");
+    let first = Box::pin(read(&sdk, &id)).await?;
+    Box::pin(update(&sdk, first.clone())).await?;
+    Box::pin(conflict(&sdk, first)).await?;
+    Box::pin(patch(&sdk, &id)).await?;
+    Box::pin(search(&sdk, &id)).await?;
+    Box::pin(delete(&sdk, &id)).await
+}
+
+async fn read(sdk: &Sdk, id: &str) -> Played<Patient> {
+    let read = sdk.read::<Patient>(id).await?;
+    let read = read.ok_or("what was created is not read")?;
     let names = read.name.iter().flatten();
     let families: Vec<&str> = names.filter_map(|name| name.family.as_deref()).collect();
-    println!("read Patient/{patient_id}: {families:?}");
-    let query = format!("Observation?subject=Patient/{patient_id}&code=8310-5");
-    let found = observations(&sdk.get(&query).await?)?;
-    println!(
-        "found {} Observation(s) of Patient/{patient_id}",
-        found.len()
-    );
-    if found.iter().any(|o| o.id == observation.id) && families == ["Wanjiru"] {
-        return Ok(());
-    }
-    Err("what was written was not found".into())
+    hold(families == ["Wanjiru"], "the name came back")?;
+    let nobody = sdk.read::<Patient>("nobody").await?;
+    hold(nobody.is_none(), "what was never made is not there")?;
+    println!("read");
+    Ok(read)
 }
 
-/// The client and its base, without trailing slash.
-struct Sdk {
-    client: Client<FhirR4B>,
-    base: String,
+/// Conditional: `If-Match` with the version that was read.
+async fn update(sdk: &Sdk, mut patient: Patient) -> Played<()> {
+    patient.active = Some(true);
+    let is_new = patient.update(true, sdk).await?;
+    hold(!is_new, "an update creates nothing")?;
+    let id = patient.id.clone().unwrap_or_default();
+    let version = version(&patient).to_owned();
+    let second = sdk.read_version::<Patient>(&id, &version).await?;
+    let is_active = second.and_then(|patient| patient.active);
+    hold(is_active == Some(true), "the version of the update is read")?;
+    println!("update");
+    Ok(())
 }
 
-const FHIR_JSON: &str = "application/fhir+json";
+/// A copy that is older than the update is refused, and changes nothing.
+async fn conflict(sdk: &Sdk, mut stale: Patient) -> Played<()> {
+    stale.gender = Some(AdministrativeGender::Unknown);
+    let status = match stale.update(true, sdk).await {
+        Err(Refusal::OperationOutcomeR4B(status, _)) => status,
+        Err(other) => return Err(other.into()),
+        Ok(_) => return Err("a stale update was taken".into()),
+    };
+    hold(
+        status == StatusCode::PRECONDITION_FAILED,
+        "a stale update is a conflict",
+    )?;
+    let id = stale.id.clone().unwrap_or_default();
+    let now = sdk.read::<Patient>(&id).await?.ok_or("it is gone")?;
+    let is_female = now.gender == Some(AdministrativeGender::Female);
+    hold(is_female, "the stale update changed nothing")?;
+    println!("conflict");
+    Ok(())
+}
 
-impl Sdk {
-    /// POST; gives the resource as the server stored it.
-    async fn create<R: Serialize + DeserializeOwned>(
-        &self,
-        resource_type: &str,
-        resource: &R,
-    ) -> Result<R, Box<dyn Error>> {
-        let url = format!("{}/{resource_type}", self.base);
-        let body = serde_json::to_string(resource)?;
-        let request = |web: &HttpClient| {
-            let request = web.post(url).header(header::ACCEPT, FHIR_JSON);
-            request.header(header::CONTENT_TYPE, FHIR_JSON).body(body)
-        };
-        let response = self.client.send_custom_request(request).await?;
-        Ok(response.error_for_status()?.json().await?)
+/// By JSON Patch, then by FHIRPath Patch.
+async fn patch(sdk: &Sdk, id: &str) -> Played<()> {
+    let patch = sdk.patch_via_json(ResourceType::Patient, id);
+    let patch = patch.test("/active", true)?.replace("/active", false)?;
+    patch.send().await?;
+    let now = sdk.read::<Patient>(id).await?.ok_or("it is gone")?;
+    hold(now.active == Some(false), "a JSON Patch replaces")?;
+    let patch = sdk.patch_via_fhir(ResourceType::Patient, id);
+    patch.delete("Patient.active").send().await?;
+    let now = sdk.read::<Patient>(id).await?.ok_or("it is gone")?;
+    hold(now.active.is_none(), "a FHIRPath Patch deletes")?;
+    println!("patch");
+    Ok(())
+}
+
+async fn search(sdk: &Sdk, id: &str) -> Played<()> {
+    for number in 0..READINGS {
+        observation(id, number)?.create(sdk).await?;
     }
+    let code = TokenSearch::Standard {
+        name: "code",
+        system: Some("http://loinc.org"),
+        code: Some("8310-5"),
+        not: false,
+    };
+    let asked = SearchParameters::empty().and(code);
+    let asked = asked
+        .and_raw("subject", format!("Patient/{id}"))
+        .and_raw("_count", 3);
+    let page = sdk.search::<Observation>(asked).await?;
+    hold(page.matches().count() == 3, "a page is as long as asked")?;
+    let all = page.all_matches().try_collect::<Vec<_>>().await?;
+    let mut values: Vec<String> = all.iter().filter_map(text).collect();
+    values.sort_unstable();
+    values.dedup();
+    hold(
+        all.len() == READINGS && values.len() == READINGS,
+        "the pages together are the set",
+    )?;
+    println!("search");
+    for observation in all {
+        observation.delete(sdk).await?;
+    }
+    Ok(())
+}
 
-    async fn get(&self, path: &str) -> Result<Value, Box<dyn Error>> {
-        let url = format!("{}/{path}", self.base);
-        let request = |web: &HttpClient| web.get(url).header(header::ACCEPT, FHIR_JSON);
-        let response = self.client.send_custom_request(request).await?;
-        Ok(response.error_for_status()?.json().await?)
+async fn delete(sdk: &Sdk, id: &str) -> Played<()> {
+    sdk.delete(ResourceType::Patient, id).await?;
+    let gone = sdk.read::<Patient>(id).await?;
+    hold(gone.is_none(), "what was deleted is not read")?;
+    println!("delete");
+    Ok(())
+}
+
+fn hold(is_so: bool, what: &str) -> Played<()> {
+    is_so
+        .then_some(())
+        .ok_or_else(|| format!("does not hold: {what}").into())
+}
+
+fn version(patient: &Patient) -> &str {
+    let meta = patient.meta.as_ref();
+    let version = meta.and_then(|meta| meta.version_id.as_deref());
+    version.unwrap_or_default()
+}
+
+fn text(observation: &Observation) -> Option<String> {
+    match &observation.value {
+        Some(ObservationValue::String(text)) => Some(text.clone()),
+        _ => None,
     }
 }
 
-fn client(base: &str, token: Option<String>) -> Result<Client<FhirR4B>, Box<dyn Error>> {
+fn client(base: &str, token: Option<String>) -> Played<Sdk> {
     let mut settings = RequestSettings::default();
     if let Some(token) = token {
         settings = settings.header(header::AUTHORIZATION, format!("Bearer {token}").parse()?);
     }
     let base = format!("{}/", base.trim_end_matches('/'));
-    let client = Client::<FhirR4B>::builder().base_url(base.parse()?);
+    let client = Sdk::builder().base_url(base.parse()?);
     Ok(client.request_settings(settings).build()?)
 }
 
-fn patient() -> Result<Patient, Box<dyn Error>> {
+fn patient() -> Played<Patient> {
     let name = HumanName::builder().family("Wanjiru".to_owned());
     let name = name.given(vec![Some("Neema".to_owned())]).build()?;
+    let identifier = Identifier::builder().system("urn:clinic".to_owned());
+    let identifier = identifier.value("sdk-1".to_owned()).build()?;
     let patient = Patient::builder().name(vec![Some(name)]);
+    let patient = patient.identifier(vec![Some(identifier)]);
     Ok(patient.gender(AdministrativeGender::Female).build()?)
 }
 
-fn observation(patient_id: &str) -> Result<Observation, Box<dyn Error>> {
+fn observation(patient_id: &str, number: usize) -> Played<Observation> {
     let coding = Coding::builder().system("http://loinc.org".to_owned());
     let coding = coding.code("8310-5".to_owned()).build()?;
     let code = CodeableConcept::builder()
@@ -126,18 +202,6 @@ fn observation(patient_id: &str) -> Result<Observation, Box<dyn Error>> {
         .status(ObservationStatus::Final)
         .code(code)
         .subject(subject)
-        .value(ObservationValue::String("37.2 Cel".to_owned()));
+        .value(ObservationValue::String(format!("37.{number} Cel")));
     Ok(observation.build()?)
-}
-
-/// The matches of a searchset, each as its own type.
-fn observations(bundle: &Value) -> Result<Vec<Observation>, serde_json::Error> {
-    let entries = bundle.get("entry").and_then(Value::as_array);
-    let resources = entries
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.get("resource"));
-    resources
-        .map(|resource| serde_json::from_value(resource.clone()))
-        .collect()
 }
