@@ -17,7 +17,7 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
-pub use profile::{Profile, Profiles};
+pub use profile::{Profile, Profiles, conforms};
 
 use crate::fhirpath::Outside;
 use crate::model::{Issue, IssueCode, Json};

@@ -120,9 +120,8 @@ impl<'a> Source<'a> {
                 Event::GeneralRef(reference) if is_known(&reference) => {}
                 Event::GeneralRef(_) => return Err(unknown_entity()),
                 Event::DocType(_) => return Err(doctype()),
-                Event::CData(_) | Event::PI(_) | Event::Decl(_) | Event::Eof => {
-                    return Err(self.malformed());
-                }
+                Event::CData(_) | Event::PI(_) => return Err(no_markup()),
+                Event::Decl(_) | Event::Eof => return Err(self.malformed()),
             }
             if depth > MARKUP_DEPTH_MAX {
                 return Err(too_deep());
@@ -252,6 +251,11 @@ fn doctype() -> Issue {
 fn unknown_entity() -> Issue {
     let text = "an entity that XML does not define by itself; write the character, as &#160;";
     fault("E-XML-6", text)
+}
+
+fn no_markup() -> Issue {
+    let text = "CDATA or a processing instruction in a narrative; write characters, as &lt;";
+    fault("E-XML-17", text)
 }
 
 fn bad_attribute() -> Issue {

@@ -149,6 +149,101 @@ fn what_xml_allows_besides_is_understood() {
 }
 
 #[test]
+fn namespaces_order_and_references_mean_what_xml_says() {
+    for (xml, expected) in [
+        // The order of attributes, and of elements of different names, means nothing.
+        (
+            "<birthDate id=\"b\" value=\"1991\"/><active value=\"true\"/>",
+            "'birthDate':'1991','_birthDate':{'id':'b'},'active':true",
+        ),
+        // A prefix holds inside the element that declares it, and no further.
+        (
+            "<f:name xmlns:f=\"http://hl7.org/fhir\"><f:text value=\"a\"/></f:name><active value=\"true\"/>",
+            "'name':[{'text':'a'}],'active':true",
+        ),
+        (
+            "<name xmlns:unused=\"urn:x\"><text value=\"a\"/></name>",
+            "'name':[{'text':'a'}]",
+        ),
+        // References are replaced once.
+        (
+            "<name><text value=\"&amp;lt;&#x1F9EC;&#233;&#9;\"/></name>",
+            "'name':[{'text':'&lt;\u{1f9ec}é\\t'}]",
+        ),
+        // Line ends in a value are spaces, as XML normalises them.
+        (
+            "<name><text value=\"a\r\nb\tc\"/></name>",
+            "'name':[{'text':'a b c'}]",
+        ),
+        (
+            "<?pi x?><name><?pi?><text value=\"a\"/><!-- - --></name>",
+            "'name':[{'text':'a'}]",
+        ),
+        (
+            "<extension url=\"u\" id=\"e\"><valueDecimal id=\"v\" value=\"0.10\"/></extension>",
+            "'extension':[{'url':'u','id':'e','valueDecimal':0.10,'_valueDecimal':{'id':'v'}}]",
+        ),
+    ] {
+        let expected = format!("{{'resourceType':'Patient',{expected}}}");
+        check_read(&format!("{HEAD}{xml}</Patient>"), &expected);
+    }
+}
+
+#[test]
+fn what_xml_forbids_or_fhir_has_no_place_for_is_refused() {
+    for (inside, expected) in [
+        (
+            "<active xml:id=\"a\" value=\"true\"/>",
+            "E-XML-14 at Patient.active",
+        ),
+        (
+            "<name xml:lang=\"sw\"><text value=\"a\"/></name>",
+            "E-XML-14 at Patient.name[0]",
+        ),
+        ("<active f:value=\"true\"/>", "E-XML-14 at Patient.active"),
+        ("<g:active value=\"true\"/>", "E-XML-11 at Patient.active"),
+        ("<f:name xmlns:f=\"urn:x\"/>", "E-XML-11 at Patient.name"),
+        (
+            "<active value=\"true\" value=\"true\"/>",
+            "E-XML-7 at Patient",
+        ),
+        ("<active value=\"a<b\"/>", "E-XML-7 at Patient"),
+        ("<active value=\"&#0;\"/>", "E-XML-6 at Patient"),
+        ("<active value=\"&#xD800;\"/>", "E-XML-6 at Patient"),
+        (
+            "<name><![CDATA[Juma]]></name>",
+            "E-XML-1 at Patient.name[0]",
+        ),
+        ("<name>&amp;</name>", "E-XML-1 at Patient.name[0]"),
+        ("<name></nam>", "E-XML-3 at Patient.name[0]"),
+        (
+            "<text><div xmlns=\"http://www.w3.org/1999/xhtml\"><![CDATA[a<b]]></div></text>",
+            "E-XML-17 at Patient.text.div",
+        ),
+        (
+            "<text><div xmlns=\"http://www.w3.org/1999/xhtml\"><?pi x?></div></text>",
+            "E-XML-17 at Patient.text.div",
+        ),
+    ] {
+        check_refused(&format!("{HEAD}{inside}</Patient>"), expected);
+    }
+    let utf16: Vec<u8> = "\u{feff}<Patient/>"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let issue = parse(&utf16, Limits::default()).unwrap_err();
+    assert_eq!(issue.number, "E-XML-9");
+    check_refused(
+        "<?xml version=\"1.1\"?><Patient xmlns=\"http://hl7.org/fhir\"/>",
+        "E-XML-4 at ",
+    );
+    check_refused(
+        "<Patient xmlns=\"http://hl7.org/fhir\"><?xml version=\"1.0\"?></Patient>",
+        "E-XML-4 at Patient",
+    );
+}
+
+#[test]
 fn xml_that_could_harm_is_refused() {
     let laughs = "<!DOCTYPE l [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;&a;\">]><Patient xmlns=\"http://hl7.org/fhir\"><language value=\"&b;\"/></Patient>";
     check_refused(laughs, "E-XML-5 at ");

@@ -133,6 +133,9 @@ fn resolve<'a>(run: &mut Run<'a, '_>, item: &Item<'a>) -> Result<Option<Node<'a>
     })
 }
 
+/// Judging a profile costs as much as so many steps, and what the surroundings allow for it.
+const JUDGE_STEPS: usize = 1_000;
+
 /// Fetching a stored resource costs as much as so many steps.
 const LOOK_UP_STEPS: usize = 100;
 
@@ -218,6 +221,7 @@ fn conforms_to<'a>(
     if let Some(name) = base.filter(|name| table().type_named(name).is_some()) {
         return Ok(vec![Item::bool(specialises(node.type_name(), name))]);
     }
+    run.budget.spend(JUDGE_STEPS)?;
     let known = match (run.scope.outside, node.json()) {
         (Some(outside), Some(json)) => outside.conforms_to(json, &url),
         _ => None,

@@ -1,5 +1,6 @@
 //! A resource beside a profile's rules: counts, values, types, bindings, invariants, slices.
 
+use super::super::Surroundings;
 use super::super::rules::{Named, Walk};
 use super::slicing::{holds, is_of_types, named, slice_of};
 use super::{Binding, Profile, Profiles, Rule, Slicing, SlicingRules, plain};
@@ -18,6 +19,29 @@ pub(in crate::validate) fn check<'a>(
     let scope = walk.scope(resource);
     let path = scope.focus.type_name().to_owned();
     check_at(walk, (&scope, &path), (profile, profiles));
+}
+
+/// Whether a resource has nothing against it in the profile of this URL, and in those that is based on.
+/// R4's own rules are not judged again. Takes at most `steps`, and takes them off; `None` when the
+/// profile is not among `profiles`, or could not be judged to its end.
+pub fn conforms<'a>(
+    resource: &'a Json,
+    url: &str,
+    (profiles, surroundings): (&'a Profiles, Surroundings<'a>),
+    steps: &mut u64,
+) -> Option<bool> {
+    let profile = profiles.get(url)?;
+    let mut walk = Walk::new(surroundings);
+    walk.budget.steps = walk.budget.steps.min(*steps);
+    let before = walk.budget.steps;
+    check(&mut walk, resource, (profile, profiles));
+    *steps -= before - walk.budget.steps;
+    if walk.issues.iter().any(|i| i.severity >= Severity::Error) {
+        return Some(false);
+    }
+    let is_open =
+        |issue: &Issue| [IssueCode::TooCostly, IssueCode::Processing].contains(&issue.code);
+    (!walk.issues.iter().any(is_open)).then_some(true)
 }
 
 /// The same for one element.

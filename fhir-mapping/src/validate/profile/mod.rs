@@ -13,6 +13,7 @@ mod slicing;
 mod tests;
 
 pub(super) use check::check;
+pub use check::conforms;
 pub(super) use extensions::check_extensions;
 
 use crate::fhirpath::{Budget, Expression};
