@@ -30,6 +30,7 @@ pub fn run(flips: u64, seed: u64, (data, folder): (&Path, &Path), tell: impl Fn(
     std::fs::create_dir_all(&copy).unwrap();
     // Keys and the rest lie beside the folder and in it.
     std::fs::copy(data.with_extension("key"), copy.with_extension("key")).unwrap();
+    std::fs::copy(data.join("keys.json"), copy.join("keys.json")).unwrap();
     let text = copy.to_string_lossy().into_owned();
     std::fs::write(copy.join("data.mdb"), &whole).unwrap();
     let (code, before) = wayside(&["export", "--data", &text]);
