@@ -11,6 +11,9 @@ mod reserved;
 mod resolution;
 mod stale;
 
+#[cfg(test)]
+mod tests;
+
 pub use asked::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
 pub(super) use lanes::Lanes;
 
