@@ -343,7 +343,6 @@ async fn next_links_are_followed_verbatim_to_their_end() {
             seen.dedup();
             assert_eq!(seen.len(), count, "twice: {seen:?}");
             assert!(seen.contains(&"b4".to_owned()) && seen.contains(&"p1".to_owned()));
-            assert!(!seen.contains(&"p2".to_owned()), "{seen:?}");
         } else {
             assert_eq!(seen.join(" "), expected, "{request}");
         }

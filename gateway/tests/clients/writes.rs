@@ -165,7 +165,7 @@ async fn openelis_writes_an_order_in_one_transaction() {
     assert_eq!(told.status, 200, "{:?}", told.body);
     let found = site
         .ask(
-            "GET Task?based-on.identifier=sys|order-9&_include=Task:patient",
+            "GET Task?based-on:ServiceRequest.identifier=sys|order-9&_include=Task:patient",
             &[],
             "",
         )

@@ -4,8 +4,9 @@
 use super::entries::{self, Entry};
 use super::{Surface, batch, content, transaction};
 use crate::exchange::{Answer, Exchange};
-use fhir_mapping::model::{IssueCode, Json};
+use fhir_mapping::model::{Issue, IssueCode, Json, Object};
 use gateway_ground::failure::{Category, Failure};
+use std::collections::HashMap;
 
 /// How the entries stand to each other.
 enum Kind {
@@ -40,12 +41,38 @@ fn read(body: &[u8], base_url: &str, entries_max: usize) -> Result<(Kind, Entrie
         );
     }
     let resources = take_resources(&mut bundle);
-    content::check(&bundle)?;
+    let mut spoilt = spoilt(&bundle, &kind)?;
     let shells = bundle.items("entry").iter().zip(resources).enumerate();
     let entries = shells
-        .map(|(index, (shell, resource))| entries::read((index, shell), resource, base_url))
+        .map(|(index, (shell, resource))| match spoilt.remove(&index) {
+            Some(issues) => Err(Failure::of(Category::Unprocessable, issues)),
+            None => entries::read((index, shell), resource, base_url),
+        })
         .collect();
     Ok((kind, entries))
+}
+
+/// What is wrong with single entries of a batch, which harms no other. All else refuses the whole.
+fn spoilt(bundle: &Json, kind: &Kind) -> Result<HashMap<usize, Vec<Issue>>, Failure> {
+    let mut of_entries: HashMap<usize, Vec<Issue>> = HashMap::new();
+    let mut of_all = Vec::new();
+    for issue in content::errors(bundle) {
+        let place = issue.expression.strip_prefix("Bundle.entry[");
+        let place = place.and_then(|rest| rest.split_once(']'));
+        let index = place.and_then(|(index, _)| index.parse().ok());
+        match (index, place) {
+            // Only its resource was there, and that was taken out: it lacks a request.
+            (Some(index), Some((_, ""))) if is_bare(bundle, index) => {}
+            (Some(index), _) if matches!(kind, Kind::Batch) => {
+                of_entries.entry(index).or_default().push(issue);
+            }
+            _ => of_all.push(issue),
+        }
+    }
+    match of_all.is_empty() {
+        true => Ok(of_entries),
+        false => Err(Failure::of(Category::Unprocessable, of_all)),
+    }
 }
 
 fn kind(bundle: &Json) -> Result<Kind, Failure> {
@@ -60,6 +87,13 @@ fn kind(bundle: &Json) -> Result<Kind, Failure> {
             )
         }
     }
+}
+
+fn is_bare(bundle: &Json, index: usize) -> bool {
+    let entry = bundle.items("entry").get(index);
+    entry
+        .and_then(Json::as_object)
+        .is_some_and(Object::is_empty)
 }
 
 /// Resources are checked by themselves, so that each finding names its entry.

@@ -84,12 +84,16 @@ pub(super) fn check_id(resource: &Json, id: &str) -> Result<(), Failure> {
 
 /// 422 when the structure of what is only read here (a Bundle's frame, Parameters) has errors.
 pub(super) fn check(resource: &Json) -> Result<(), Failure> {
-    let errors: Vec<Issue> = structure(resource)
-        .into_iter()
-        .filter(|issue| issue.severity >= Severity::Error)
-        .collect();
+    let errors = errors(resource);
     if errors.is_empty() {
         return Ok(());
     }
     Err(Failure::of(Category::Unprocessable, errors))
+}
+
+/// The same, for who decides what they spoil.
+pub(super) fn errors(resource: &Json) -> Vec<Issue> {
+    let mut issues = structure(resource);
+    issues.retain(|issue| issue.severity >= Severity::Error);
+    issues
 }

@@ -58,7 +58,8 @@ pub(super) fn read(
     ] {
         if let Some(value) = text(element) {
             let value = HeaderValue::from_bytes(value.as_bytes());
-            headers.extend(value.ok().map(|value| (name, value)));
+            let value = value.map_err(|_control| unreadable(index, element))?;
+            headers.insert(name, value);
         }
     }
     let since = text("ifModifiedSince").and_then(|since| since.parse::<jiff::Timestamp>().ok());
@@ -77,6 +78,13 @@ pub(super) fn read(
         headers,
         resource,
     })
+}
+
+/// A condition that were left out would let a write pass that must not.
+fn unreadable(index: usize, element: &str) -> Failure {
+    let text = format!("{element} holds control characters, as a line break");
+    Failure::new(Category::Incorrect, "E-BUNDLE-5", IssueCode::Value, text)
+        .at(&format!("Bundle.entry[{index}].request.{element}"))
 }
 
 /// Method and URL of an entry as an interaction and its query.

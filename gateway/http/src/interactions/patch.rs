@@ -13,6 +13,16 @@ use gateway_repository::{Check, Which, Write};
 use http::header;
 use std::sync::Arc;
 
+/// Content types of patches; without one the body tells.
+const KINDS: [&str; 6] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/json",
+    "application/fhir+json",
+    "application/json+fhir",
+    "",
+];
+
 pub(super) async fn answer(
     surface: &Surface,
     exchange: &Exchange,
@@ -55,19 +65,21 @@ pub(super) fn check(surface: &Surface) -> Check {
 /// Reads a patch by its content type. JSON under any name is told apart by its form: an array is a
 /// JSON Patch, Parameters are a FHIRPath Patch, any other object is merged.
 pub(super) fn read(content_type: &str, body: &[u8]) -> Result<Patch, Failure> {
-    let tree = content::json(body)?;
     let kind = content_type.split(';').next().unwrap_or_default();
-    let patch = match kind.trim().to_ascii_lowercase().as_str() {
+    let kind = kind.trim().to_ascii_lowercase();
+    // What cannot be a patch is told by its type, whatever it holds.
+    if !KINDS.contains(&kind.as_str()) {
+        return Err(unknown_kind());
+    }
+    let tree = content::json(body)?;
+    let patch = match kind.as_str() {
         "application/json-patch+json" => Patch::json(&tree),
         "application/merge-patch+json" => Patch::merge(tree),
-        "application/json" | "application/fhir+json" | "application/json+fhir" | "" => {
-            match &tree {
-                Json::Array(_) => Patch::json(&tree),
-                _ if tree.resource_type() == Some("Parameters") => Patch::fhirpath(&tree),
-                _ => Patch::merge(tree),
-            }
-        }
-        _ => return Err(unknown_kind()),
+        _ => match &tree {
+            Json::Array(_) => Patch::json(&tree),
+            _ if tree.resource_type() == Some("Parameters") => Patch::fhirpath(&tree),
+            _ => Patch::merge(tree),
+        },
     };
     patch.map_err(|issue| Failure::of(Category::Incorrect, vec![issue]))
 }

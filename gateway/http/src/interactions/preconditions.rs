@@ -5,7 +5,7 @@ use fhir_mapping::model::IssueCode;
 use fhir_mapping::search::{Handling, Query};
 use gateway_ground::failure::{Category, Failure};
 use gateway_repository::Repository;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use store::VersionId;
 
 /// `If-Match: W/"3"`; the bare number is understood too.
@@ -124,9 +124,10 @@ pub(super) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Failure> {
-    let value = headers.get(name).map(|value| value.to_str());
-    value.transpose().map_err(|_not_text| {
-        let text = format!("the header {name} is not plain text");
+    // Names of people are not of ASCII alone, and a Bundle writes them as they are.
+    let value = headers.get(name).map(HeaderValue::as_bytes);
+    value.map(std::str::from_utf8).transpose().map_err(|_| {
+        let text = format!("the header {name} is not UTF-8");
         Failure::new(Category::Incorrect, "E-COND-3", IssueCode::Value, text)
     })
 }

@@ -5,7 +5,7 @@ mod terminology;
 
 use super::operations::{self, Operation, Target};
 use super::search::claims;
-use super::{Surface, answers, preconditions};
+use super::{Surface, answers, preconditions, read};
 use crate::exchange::{Answer, Exchange};
 use fhir_mapping::model::{IssueCode, Json, format};
 use fhir_mapping::search::Doubt;
@@ -68,6 +68,10 @@ pub(super) async fn answer(surface: &Surface, exchange: &Exchange) -> Result<Ans
         "terminology" => format(&terminology::statement(surface).await?),
         _ => return Err(unknown_mode()),
     };
+    let text = match read::wanted(&exchange.query)? {
+        Some(how) => read::lessened(text.as_bytes(), &how).into_owned(),
+        None => text.into_bytes(),
+    };
     Ok(cached(text, exchange))
 }
 
@@ -89,13 +93,13 @@ fn whole(surface: &Surface, base_url: &str) -> Result<String, Failure> {
 }
 
 /// 304 to a client that has this text already.
-fn cached(text: String, exchange: &Exchange) -> Answer {
+fn cached(text: Vec<u8>, exchange: &Exchange) -> Answer {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     let tag = format!("{:016x}", hasher.finish());
     let mut answer = match preconditions::has_tag(&exchange.headers, &tag) {
         true => answers::empty(304, None),
-        false => answers::body(text.into_bytes()),
+        false => answers::body(text),
     };
     let tag = HeaderValue::from_str(&format!("W/\"{tag}\"")).ok();
     answer.headers.extend(tag.map(|tag| (header::ETAG, tag)));

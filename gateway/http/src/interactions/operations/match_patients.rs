@@ -139,7 +139,11 @@ fn escaped(value: &str) -> String {
 
 fn bundle(found: &Judged, base_url: &str) -> Vec<u8> {
     let total = u64::try_from(found.len()).ok();
-    let mut bundle = BundleText::new("searchset", total, &[]);
+    let mut bundle = BundleText::new(
+        "searchset",
+        total,
+        &[("self", format!("{base_url}/Patient/$match"))],
+    );
     for (how, stored) in found {
         let full_url = format!("{base_url}/Patient/{}", stored.key.id);
         let grade = Json::object([

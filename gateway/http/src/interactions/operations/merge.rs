@@ -45,18 +45,18 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
         true => aside(move || repository.preview_merge(&order)).await?,
         false => repository.merge(&asked.exchange.actor, order).await?,
     };
+    let referring = match merged.referring {
+        1 => "one resource".to_owned(),
+        several => format!("{several} resources"),
+    };
     let text = match is_preview {
-        true => format!(
-            "{} resources would be changed; nothing was",
-            merged.referring
-        ),
+        true => format!("{referring} would be made to refer to the target; nothing was"),
         false => format!(
-            "merged in {}; {} resources refer to the target now",
+            "merged in {}; {referring} made to refer to the target",
             match merged.transactions {
                 1 => "one transaction".to_owned(),
                 several => format!("{several} transactions"),
             },
-            merged.referring
         ),
     };
     let issue = Issue {

@@ -142,8 +142,14 @@ fn tree(stored: &StoredVersion) -> Result<Json, Failure> {
     tree.map_err(|issue| Failure::of(Category::Fault, vec![issue]))
 }
 
+/// An object that holds nothing is no FHIR: where there are no labels, nothing is returned.
 fn returned(meta: Json) -> Answer {
-    resource(&parameters([parameter("return", "valueMeta", meta)]))
+    let is_empty = meta.as_object().is_none_or(Object::is_empty);
+    let returned = (!is_empty).then(|| parameter("return", "valueMeta", meta));
+    resource(&match returned {
+        Some(returned) => parameters([returned]),
+        None => Json::object([("resourceType", "Parameters".into())]),
+    })
 }
 
 fn contended(key: &ResourceKey) -> Failure {

@@ -273,6 +273,82 @@ async fn a_batch_isolates_what_fails() {
     );
 }
 
+/// An entry that cannot even be read harms no other of a batch, and all of a transaction.
+#[tokio::test]
+async fn a_batch_isolates_what_cannot_be_read() {
+    let site = Site::new();
+    let put = |id: &str| {
+        let own = format!(r#"{{"resourceType":"Patient","id":"{id}"}}"#);
+        entry("PUT", &format!("Patient/{id}"), "", &own)
+    };
+    let cases = [
+        (
+            r#"{"resource":{"resourceType":"Patient"}}"#,
+            "400 Bad Request",
+            "E-BUNDLE-3",
+            "Bundle.entry[1].request",
+        ),
+        (
+            r#"{"request":{"method":"BREW","url":"Patient/p"}}"#,
+            "422 Unprocessable Entity",
+            "E-VAL-15",
+            "Bundle.entry[1].request.method",
+        ),
+        (
+            r#"{"request":{"method":"GET","url":"Patient/p"},"nonsense":1}"#,
+            "422 Unprocessable Entity",
+            "E-VAL-5",
+            "Bundle.entry[1].nonsense",
+        ),
+        (
+            r#"{"request":{"method":"DELETE","url":"Patient/a","ifMatch":"W/\"9\"\n"}}"#,
+            "400 Bad Request",
+            "E-BUNDLE-5",
+            "Bundle.entry[1].request.ifMatch",
+        ),
+    ];
+    for (bad, status, number, expression) in cases {
+        let entries = [put("a"), bad.to_owned(), put("b")];
+        let tree = site.bundle("batch", &entries).await.ok(200);
+        let answers = tree.items("entry");
+        let text = |at: usize, path: &[&str]| {
+            let response = answers[at].get("response").unwrap();
+            response.str_at(path).unwrap_or_default().to_owned()
+        };
+        for at in [0, 2] {
+            assert!(text(at, &["status"]).starts_with('2'), "{bad}");
+        }
+        assert_eq!(text(1, &["status"]), status, "{bad}");
+        assert_eq!(text(1, &["outcome", "issue", "expression"]), expression);
+        let told = text(1, &["outcome", "issue", "diagnostics"]);
+        assert!(told.starts_with(&format!("{number}: ")), "{told}");
+        let status = status.split(' ').next().unwrap().parse().unwrap();
+        let whole = site
+            .bundle("transaction", &[put("c"), bad.to_owned()])
+            .await;
+        whole.refused(status, number, expression);
+        assert_eq!(site.ask("GET Patient/c", &[], "").await.status, 404);
+    }
+    assert_eq!(site.ask("GET Patient/a", &[], "").await.status, 200);
+}
+
+/// Criteria with names as people write them.
+#[tokio::test]
+async fn conditions_of_entries_are_not_of_ascii_alone() {
+    let site = Site::new();
+    let own = r#"{"resourceType":"Patient","name":[{"family":"Müller"}]}"#;
+    let again = entry_if_none_exist("family:exact=Müller", "urn:uuid:a", own);
+    for expected in ["201", "200"] {
+        let tree = site
+            .bundle("transaction", std::slice::from_ref(&again))
+            .await
+            .ok(200);
+        let status = tree.items("entry")[0].str_at(&["response", "status"]);
+        assert!(status.unwrap().starts_with(expected), "{status:?}");
+    }
+    assert_eq!(site.page("GET Patient").await.0.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_synthea_bundle_loads() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/synthea");

@@ -87,6 +87,12 @@ async fn a_patch_that_does_not_fit_is_refused_by_name_and_changes_nothing() {
         (MERGE, r#"{"birthDate":"yesterday"}"#, 422, "birthDate"),
         (MERGE, "7", 400, "E-PATCH-7"),
         ("Content-Type: text/plain", "[]", 415, "E-PATCH-13"),
+        (
+            "Content-Type: application/xml-patch+xml",
+            "<diff/>",
+            415,
+            "E-PATCH-13",
+        ),
         (JSON_PATCH, "", 400, "E-CONTENT-1"),
     ];
     for (kind, body, status, text) in cases {

@@ -212,6 +212,8 @@ async fn statements_are_sound_in_every_mode_and_cached() {
         ("?mode=full", "CapabilityStatement"),
         ("?mode=normative", "CapabilityStatement"),
         ("?mode=terminology", "TerminologyCapabilities"),
+        ("?_summary=true", "CapabilityStatement"),
+        ("?_elements=software", "CapabilityStatement"),
     ] {
         let asked = format!("GET metadata{mode}");
         let reply = site.ask(&asked, &[], "").await;

@@ -76,6 +76,8 @@ async fn labels_are_gathered_by_type_and_site() {
         let reply = site.ask(request, &[], "").await.ok(200);
         assert_eq!(tags(&reply), expected, "{request}");
     }
+    let none = site.ask("GET Device/$meta", &[], "").await.ok(200);
+    assert_eq!(fhir_mapping::validate::structure(&none), []);
 }
 
 #[tokio::test]

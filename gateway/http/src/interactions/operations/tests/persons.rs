@@ -68,6 +68,7 @@ async fn patients_are_matched() {
         .await
         .ok(200);
     assert_eq!(matches(&bundle), ["amina certain 1.00"]);
+    assert_eq!(bundle.str_at(&["link", "relation"]), Some("self"));
     let bundle = site
         .ask("POST Patient/$match?count=1", &[], &described(birth))
         .await
