@@ -47,7 +47,7 @@ pub use scrub::{
     Step as ScrubStep,
 };
 pub use search::{Cursor, SearchPage, SearchRequest};
-pub use write::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
+pub use write::{Actor, Check, NOTHING, Transaction, Which, Write, Written, WrittenKind};
 
 use fhir_mapping::search::{Asking, Handling, Zone};
 use gateway_ground::clock::Clock;

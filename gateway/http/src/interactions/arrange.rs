@@ -81,7 +81,7 @@ fn draft(entry: Entry, surface: &Surface) -> Result<Drafted, Failure> {
             resource: checked(surface, entry.resource, resource_type)?,
         },
         Interaction::Update { resource_type, id } => {
-            let if_match = if_match()?;
+            let if_match = preconditions::of_update(&entry.headers)?;
             let resource = checked(surface, entry.resource, resource_type)?;
             content::check_id(&resource, id)?;
             Write::Update {
@@ -91,7 +91,8 @@ fn draft(entry: Entry, surface: &Surface) -> Result<Drafted, Failure> {
             }
         }
         Interaction::UpdateWhere { resource_type } => {
-            let (query, if_match) = (criteria(resource_type)?, if_match()?);
+            let query = criteria(resource_type)?;
+            let if_match = preconditions::of_update(&entry.headers)?;
             let resource = checked(surface, entry.resource, resource_type)?;
             update::of_matching(resource, query, if_match)
         }

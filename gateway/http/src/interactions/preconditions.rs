@@ -4,7 +4,7 @@ use crate::route::pairs;
 use fhir_mapping::model::IssueCode;
 use fhir_mapping::search::{Handling, Query};
 use gateway_ground::failure::{Category, Failure};
-use gateway_repository::Repository;
+use gateway_repository::{NOTHING, Repository};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use store::VersionId;
 
@@ -14,6 +14,13 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<VersionId>, Failure
         None => Ok(None),
         Some(value) => version(value).map(Some),
     }
+}
+
+/// What an update expects: a version by `If-Match`, or nothing by `If-None-Match: *`.
+pub(super) fn of_update(headers: &HeaderMap) -> Result<Option<VersionId>, Failure> {
+    let expected = if_match(headers)?;
+    let wants_nothing = text(headers, &header::IF_NONE_MATCH)?.is_some_and(|tag| tag.trim() == "*");
+    Ok(expected.or(wants_nothing.then_some(NOTHING)))
 }
 
 /// One ETag as a version.

@@ -7,16 +7,15 @@ use crate::exchange::{Answer, Exchange};
 use fhir_mapping::model::Json;
 use fhir_mapping::search::Query;
 use gateway_ground::failure::Failure;
-use gateway_repository::{Write, WrittenKind};
+use gateway_repository::{Write, WrittenKind, own_id};
 use store::{ResourceKey, VersionId};
-use uuid::Uuid;
 
 pub(super) async fn answer(
     surface: &Surface,
     exchange: &Exchange,
     key: ResourceKey,
 ) -> Result<Answer, Failure> {
-    let if_match = preconditions::if_match(&exchange.headers)?;
+    let if_match = preconditions::of_update(&exchange.headers)?;
     let expected = (key.resource_type.as_str(), Some(key.id.as_str()));
     let resource = content::resource(surface, &exchange.body, expected).await?;
     let update = Write::Update {
@@ -35,7 +34,7 @@ pub(super) async fn answer_where(
     let resource = content::resource(surface, &exchange.body, (resource_type, None)).await?;
     let repository = &surface.repository;
     let query = preconditions::criteria_of(&exchange.query, resource_type, repository)?;
-    let if_match = preconditions::if_match(&exchange.headers)?;
+    let if_match = preconditions::of_update(&exchange.headers)?;
     write(surface, exchange, of_matching(resource, query, if_match)).await
 }
 
@@ -45,7 +44,7 @@ pub(super) fn of_matching(resource: Json, query: Query, if_match: Option<Version
     let given = resource.id().map(str::to_owned);
     Write::UpdateWhere {
         is_id_given: given.is_some(),
-        id: given.unwrap_or_else(|| Uuid::new_v4().to_string()),
+        id: given.unwrap_or_else(|| own_id()),
         resource,
         query,
         if_match,

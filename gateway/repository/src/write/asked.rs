@@ -17,6 +17,9 @@ pub struct Actor {
     pub origin: Origin,
 }
 
+/// As the version that a write expects: there is no such resource, or no longer.
+pub const NOTHING: VersionId = VersionId(0);
+
 /// One write. Resources have been validated by the caller.
 #[derive(Clone, Debug)]
 pub enum Write {
@@ -30,6 +33,7 @@ pub enum Write {
     Update {
         id: String,
         resource: Json,
+        /// The version in whose place it comes; [`NOTHING`] where nothing may be.
         if_match: Option<VersionId>,
     },
     /// Replace the one resource that a search finds, or create when it finds none.

@@ -14,7 +14,7 @@ mod stale;
 #[cfg(test)]
 mod tests;
 
-pub use asked::{Actor, Check, Transaction, Which, Write, Written, WrittenKind};
+pub use asked::{Actor, Check, NOTHING, Transaction, Which, Write, Written, WrittenKind};
 pub(super) use lanes::Lanes;
 
 use super::Repository;

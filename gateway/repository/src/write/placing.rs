@@ -3,7 +3,7 @@
 use super::super::plan::{Placement, Plan, Stamped, stale};
 use super::super::review;
 use super::super::stamp::Unstamped;
-use super::asked::{Write, Written, WrittenKind, key_of};
+use super::asked::{NOTHING, Write, Written, WrittenKind, key_of};
 use super::reserved;
 use super::resolution::Resolution;
 use fhir_mapping::model::IssueCode;
@@ -194,6 +194,10 @@ fn matched_head(
     let head = plan.head(key)?.filter(|head| !head.deleted);
     let found = head.map(|head| head.version);
     match if_match {
+        Some(NOTHING) => match found {
+            Some(found) => Err(is_there(found)),
+            None => Ok(None),
+        },
         Some(expected) if found != Some(expected) => Err(stale(expected, found)),
         _ => Ok(head),
     }
@@ -217,6 +221,20 @@ fn kept(kind: WrittenKind, stored: StoredVersion) -> Written {
         time_ms: stored.time_ms,
         body: stored.body,
     }
+}
+
+/// The answer to `If-None-Match: *`.
+fn is_there(found: VersionId) -> Failure {
+    let text = format!(
+        "If-None-Match wants that nothing is there, but version {} is; nothing was changed",
+        found.0
+    );
+    Failure::new(
+        Category::PreconditionFailed,
+        "E-WRITE-16",
+        IssueCode::Conflict,
+        text,
+    )
 }
 
 /// No match, but the id that the content brings belongs to a resource that does not match.

@@ -250,3 +250,33 @@ async fn the_statement_claims_what_works() {
     }
     assert_eq!(tree.items("patchFormat").len(), 4);
 }
+
+/// `If-None-Match: *` on an update means: only where nothing is. Left out, it would overwrite.
+#[tokio::test]
+async fn an_update_that_wants_nothing_there_overwrites_nothing() {
+    let site = Site::new();
+    let own = |more: &str| format!(r#"{{"resourceType":"Patient","id":"a"{more}}}"#);
+    let absent = ["If-None-Match: *"];
+    let put = async |body: String| site.ask("PUT Patient/a", &absent, &body).await;
+    put(own("")).await.ok(201);
+    put(own(r#","active":true"#))
+        .await
+        .refused(412, "E-WRITE-16", "");
+    put(own("")).await.refused(412, "E-WRITE-16", "");
+    for kind in ["transaction", "batch"] {
+        let entry = format!(
+            r#"{{"resource":{},"request":{{"method":"PUT","url":"Patient/a","ifNoneMatch":"*"}}}}"#,
+            own(r#","active":true"#)
+        );
+        let reply = site.bundle(kind, &[entry]).await;
+        assert!(reply.text.contains("E-WRITE-16"), "{}", reply.text);
+    }
+    let query = "PUT Patient?_id=a";
+    site.ask(query, &absent, &own(r#","active":true"#))
+        .await
+        .refused(412, "E-WRITE-16", "");
+    let read = site.ask("GET Patient/a", &[], "").await;
+    assert_eq!((read.status, read.header("etag")), (200, "W/\"1\""));
+    site.ask("DELETE Patient/a", &[], "").await;
+    put(own("")).await.ok(201);
+}
