@@ -163,15 +163,27 @@ fn summary(object: &Object, marks: Option<&Marks>, path: &str) -> Object {
             true => summary_of_part(value, marks, &inner),
             false => value.clone(),
         };
-        left.set(key, value);
+        if !is_hollow(&value) {
+            left.set(key, value);
+        }
     }
     left
+}
+
+/// Nothing of it is left: R4 has no empty objects and lists.
+fn is_hollow(value: &Json) -> bool {
+    match value {
+        Json::Object(object) => object.is_empty(),
+        Json::Array(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 fn summary_of_part(value: &Json, marks: Option<&Marks>, path: &str) -> Json {
     match value {
         Json::Array(items) => {
-            Json::array(items.iter().map(|item| summary_of_part(item, marks, path)))
+            let items = items.iter().map(|item| summary_of_part(item, marks, path));
+            Json::array(items.filter(|item| !is_hollow(item)))
         }
         Json::Object(object) => Json::Object(summary(object, marks, path)),
         other => other.clone(),
@@ -233,6 +245,16 @@ mod tests {
             patient,
             &elements("birthDate,deceased,Practitioner.active,Patient.maritalStatus.text"),
             r#"{"resourceType":"Patient","id":"a",TAG,"deceasedBoolean":false,"_birthDate":{"id":"x"},"birthDate":"1990","maritalStatus":{"text":"M"}}"#,
+        );
+    }
+
+    /// Of `rest.security` the description is no part of the summary.
+    #[test]
+    fn what_nothing_is_left_of_goes_too() {
+        check(
+            r#"{"resourceType":"CapabilityStatement","id":"a","rest":[{"mode":"server","security":{"description":"d"}},{"mode":"client","security":{"cors":true,"description":"d"}}]}"#,
+            &Subset::Summary,
+            r#"{"resourceType":"CapabilityStatement","id":"a",TAG,"rest":[{"mode":"server"},{"mode":"client","security":{"cors":true}}]}"#,
         );
     }
 

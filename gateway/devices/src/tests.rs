@@ -73,7 +73,7 @@ impl Bench {
 
     /// Waits until no message waits any more.
     async fn idle(&self) {
-        for _ in 0..500 {
+        for _ in 0..6_000 {
             let waiting = {
                 let snapshot = self.repository.store().snapshot().unwrap();
                 stored::oldest_waiting(&snapshot.view(), None).unwrap()
@@ -109,7 +109,7 @@ impl Bench {
     }
 
     async fn reaches(&self, seq: u64, expected: &str) {
-        for _ in 0..300 {
+        for _ in 0..6_000 {
             if self.state(seq) == expected {
                 return;
             }
@@ -169,7 +169,7 @@ async fn answers(stream: &mut TcpStream, count: usize) -> Vec<String> {
     let mut buffer = [0; 4096];
     while found.len() < count {
         let reading = stream.read(&mut buffer);
-        let read = tokio::time::timeout(Duration::from_secs(10), reading).await;
+        let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
         let size = read.expect("an acknowledgement in time").unwrap_or(0);
         if size == 0 {
             found.push("closed".to_owned());

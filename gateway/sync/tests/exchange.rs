@@ -8,6 +8,7 @@ use fhir_mapping::search::Zone;
 use gateway_ground::clock::Clock;
 use gateway_repository::{Actor, Repository, Transaction, Write};
 use gateway_sync::TargetSettings;
+use std::sync::Mutex;
 use std::time::Duration;
 use store::{Keys, OpenOptions, Origin, OriginKind, ResourceKey, Store};
 use tokio::sync::watch;
@@ -17,6 +18,8 @@ struct Site {
     national: National,
     repository: Repository,
     stop: watch::Sender<bool>,
+    /// The loop that runs now.
+    running: Mutex<Option<tokio::task::JoinHandle<()>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -39,6 +42,7 @@ impl Site {
             national,
             repository: Repository::new(store, Clock::system(0), zone),
             stop: watch::Sender::new(false),
+            running: Mutex::default(),
             _folder: folder,
         };
         site.run();
@@ -58,16 +62,19 @@ impl Site {
                 .to_vec(),
             ..TargetSettings::new(1, "national", self.national.base())
         };
-        tokio::spawn(gateway_sync::run(
+        let running = tokio::spawn(gateway_sync::run(
             settings,
             self.repository.clone(),
             self.stop.subscribe(),
         ));
+        self.running.lock().unwrap().replace(running);
     }
 
     async fn stop(&self) {
         self.stop.send_replace(true);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let running = self.running.lock().unwrap().take().unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), running).await;
+        ended.expect("the loop ends when told to").unwrap();
     }
 
     async fn put(&self, text: &str) -> u64 {
@@ -160,15 +167,15 @@ fn patient(more: &str) -> String {
     format!("{{'resourceType':'Patient','id':'p','active':true{more}}}")
 }
 
-/// Waits at most ten seconds.
+/// Waits at most a minute.
 async fn until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..2_400 {
         if holds() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("not within 10 s: {what}");
+    panic!("not within a minute: {what}");
 }
 
 /// Long enough for several pulls, probes and tries.

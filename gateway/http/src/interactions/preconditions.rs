@@ -133,10 +133,13 @@ pub(super) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Failure> {
     // Names of people are not of ASCII alone, and a Bundle writes them as they are.
     let value = headers.get(name).map(HeaderValue::as_bytes);
-    value.map(std::str::from_utf8).transpose().map_err(|_| {
-        let text = format!("the header {name} is not UTF-8");
-        Failure::new(Category::Incorrect, "E-COND-3", IssueCode::Value, text)
-    })
+    value
+        .map(std::str::from_utf8)
+        .transpose()
+        .map_err(|_not_utf8| {
+            let text = format!("the header {name} is not UTF-8");
+            Failure::new(Category::Incorrect, "E-COND-3", IssueCode::Value, text)
+        })
 }
 
 /// The tag without `W/` and quotes.

@@ -44,7 +44,7 @@ pub(super) fn of_matching(resource: Json, query: Query, if_match: Option<Version
     let given = resource.id().map(str::to_owned);
     Write::UpdateWhere {
         is_id_given: given.is_some(),
-        id: given.unwrap_or_else(|| own_id()),
+        id: given.unwrap_or_else(own_id),
         resource,
         query,
         if_match,
