@@ -62,7 +62,7 @@ pub struct EverythingPage {
 }
 
 /// A page ends before its bodies grow beyond this.
-const PAGE_BYTES_MAX: usize = 32 << 20;
+const PAGE_BYTES_MAX: usize = 8 << 20;
 
 impl Repository {
     /// One page. 404 or 410 when the focus is not there. CPU bound: for a blocking thread.

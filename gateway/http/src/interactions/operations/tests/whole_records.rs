@@ -206,3 +206,64 @@ async fn pages_tile_all_records_while_others_write() {
     assert!(!rest.contains(&"late".to_owned()), "{rest:?}");
     assert!(rest.contains(&"o3".to_owned()), "{rest:?}");
 }
+
+/// Many resources in one commit each of 500.
+async fn load(site: &Site, resources: Vec<String>) {
+    for part in resources.chunks(500) {
+        let entries: Vec<String> = part
+            .iter()
+            .map(|resource| {
+                let tree = fhir_mapping::model::parse(resource.as_bytes(), Default::default());
+                let tree = tree.unwrap();
+                let url = format!("{}/{}", tree.resource_type().unwrap(), tree.id().unwrap());
+                entry("PUT", &url, "", resource)
+            })
+            .collect();
+        site.bundle("transaction", &entries).await.ok(200);
+    }
+}
+
+/// However large a record is, each answer is bounded in resources and in bytes, and together they are
+/// the whole, once.
+#[tokio::test]
+async fn a_record_of_5000_comes_in_bounded_pages() {
+    const PAGE_BYTES: usize = 8 << 20;
+    let site = Site::new();
+    site.put(r#"{"resourceType":"Patient","id":"p"}"#).await;
+    let observation = |number: usize| {
+        // The first 800 are large: a page of them ends by its bytes.
+        let length = if number < 800 { 20_000 } else { 20 };
+        let text = "x".repeat(length);
+        format!(
+            r#"{{"resourceType":"Observation","id":"o{number}","status":"final","code":{{"text":"{text}"}},"subject":{{"reference":"Patient/p"}}}}"#
+        )
+    };
+    load(&site, (0..5_000).map(observation).collect()).await;
+    let (mut pages, mut all, mut ended_by_bytes) = (0, BTreeSet::new(), false);
+    let mut next = Some("Patient/p/$everything".to_owned());
+    while let Some(url) = next {
+        let reply = site.ask(&format!("GET {url}"), &[], "").await;
+        assert!(
+            reply.text.len() <= PAGE_BYTES + 1_000 * 200 + 21_000,
+            "{}",
+            reply.text.len()
+        );
+        let bundle = reply.ok(200);
+        let entries = bundle.items("entry");
+        assert!(entries.len() <= 1_000);
+        for one in entries {
+            let id = one.str_at(&["resource", "id"]).unwrap().to_owned();
+            assert!(all.insert(id), "no repeats");
+        }
+        let mut links = bundle.items("link").iter();
+        let link = links.find(|link| link.str_at(&["relation"]) == Some("next"));
+        next = link.map(|link| {
+            let url = link.str_at(&["url"]).unwrap();
+            url.rsplit_once("/fhir/").unwrap().1.to_owned()
+        });
+        ended_by_bytes |= next.is_some() && entries.len() < 1_000;
+        pages += 1;
+    }
+    assert_eq!(all.len(), 5_001);
+    assert!(pages >= 6 && ended_by_bytes, "{pages}");
+}
