@@ -1,4 +1,5 @@
-//! Bulk export against the real binary: the loop carries it out, and a restart does not lose it.
+//! Bulk export and import against the real binary: the loops carry them out, and a kill does not lose
+//! them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // panics are a test's answers
 #![allow(clippy::disallowed_methods)] // a test waits in real time
 
@@ -372,4 +373,115 @@ fn an_import_from_the_web_goes_on_after_a_cut_and_only_where_the_site_allows() {
         assert_eq!(status, 400, "{url} {body}");
         assert!(body.contains("E-OPERATION-1"), "{body}");
     }
+}
+
+/// Starts an import of lines that come along.
+fn sent(site: &Site, headers: &str, lines: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(&site.authority).unwrap();
+    let head = format!(
+        "POST /fhir/$import HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+         Content-Type: application/fhir+ndjson\r\nContent-Length: {}\r\n\r\n",
+        lines.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(lines).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer)
+}
+
+const ASYNC: &str = "Prefer: respond-async\r\n";
+
+fn location_of(answer: &str) -> String {
+    let mut lines = answer.lines();
+    let location = lines.find(|line| line.to_lowercase().starts_with("content-location:"));
+    path(location.unwrap())
+}
+
+#[test]
+fn lines_sent_along_are_all_in_though_the_gateway_is_killed_once_it_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(folder.path());
+    let (text, broken) = patients(6_000);
+    let (status, answer) = sent(&site, ASYNC, text.as_bytes());
+    assert_eq!(status, 202, "{answer}");
+    let location = location_of(&answer);
+    drop(site); // SIGKILL
+    let site = Site::start(folder.path());
+    let manifest = done(&site, &location);
+    let good = 6_000 - broken;
+    assert!(
+        manifest.contains(&format!("\"count\":{good},")),
+        "{manifest}"
+    );
+    assert_eq!(total(&site, "Patient?_summary=count"), good.to_string());
+    let (_, _, refused) = site.ask(&format!("GET {location}/0"), "Accept: */*\r\n", "");
+    let first = refused.split_once("line 10: ");
+    assert!(first.is_some(), "{refused}");
+    // The same again, packed: nothing changes, not even what has no id of its own.
+    let nameless = "{\"resourceType\":\"Basic\",\"code\":{\"text\":\"x\"}}\n";
+    let both = format!("{text}{nameless}");
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(both.as_bytes()).unwrap();
+    let packed = packer.finish().unwrap();
+    let headers = format!("{ASYNC}Content-Encoding: gzip\r\n");
+    for _ in 0..2 {
+        let (status, answer) = sent(&site, &headers, &packed);
+        assert_eq!(status, 202, "{answer}");
+        done(&site, &location_of(&answer));
+        assert_eq!(total(&site, "Patient?_summary=count"), good.to_string());
+        // A third of what a file of Patients refuses are of another type, which this takes.
+        let others = (broken / 3 + 1).to_string();
+        assert_eq!(total(&site, "Basic?_summary=count"), others);
+    }
+    let (_, _, history) = site.ask("GET /fhir/Patient/p0/_history", "", "");
+    assert!(history.contains("\"total\":1"), "{history}");
+}
+
+#[test]
+fn lines_that_do_not_come_whole_are_not_taken_and_keep_no_place_in_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(folder.path());
+    let (text, _) = patients(6_000);
+    for _ in 0..17 {
+        let mut stream = TcpStream::connect(&site.authority).unwrap();
+        let head = format!(
+            "POST /fhir/$import HTTP/1.1\r\nHost: localhost\r\n{ASYNC}\
+             Content-Type: application/fhir+ndjson\r\nContent-Length: {}\r\n\r\n",
+            text.len() + 1
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        let _cut = stream.read_to_string(&mut answer).is_err();
+        let is = |status: &str| answer.starts_with(&format!("HTTP/1.1 {status}"));
+        assert!(!is("202") && !is("429"), "{answer}");
+    }
+    for (headers, lines, number) in [
+        ("", text.as_str(), "E-UPLOAD-1"),
+        (ASYNC, "", "E-UPLOAD-9"),
+        (
+            "Prefer: respond-async\r\nContent-Encoding: gzip\r\n",
+            "{}",
+            "E-UPLOAD-8",
+        ),
+        (
+            "Prefer: respond-async\r\nContent-Encoding: br\r\n",
+            "{}",
+            "E-UPLOAD-4",
+        ),
+    ] {
+        let (status, answer) = sent(&site, headers, lines.as_bytes());
+        assert!(
+            (400..500).contains(&status) && answer.contains(number),
+            "{answer}"
+        );
+    }
+    assert_eq!(total(&site, "Patient?_summary=count"), "0");
+    let (status, answer) = sent(&site, ASYNC, b"{\"resourceType\":\"Patient\",\"id\":\"a\"}");
+    assert_eq!(status, 202, "{answer}");
+    done(&site, &location_of(&answer));
+    assert_eq!(total(&site, "Patient?_summary=count"), "1");
 }

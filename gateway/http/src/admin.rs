@@ -1,5 +1,5 @@
-//! `/admin/tokens`, `backup`, `keys`, `reindex`, `scrub` and `audit`: what subcommands ask of a
-//! running gateway. JSON, administrators only.
+//! `/admin/tokens`, `backup`, `keys`, `reindex`, `scrub`, `audit` and `jobs`: what subcommands ask
+//! of a running gateway. JSON, administrators only.
 
 use super::exchange::Answer;
 use super::request::Front;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
 use gateway_ground::telemetry::Happening;
-use gateway_repository::ChainsPlace;
+use gateway_repository::{ChainsPlace, JobOrder, JobState, Repository};
 use http::{HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -143,6 +143,63 @@ pub fn audit(front: &Front, method: &Method, body: &Bytes) -> Result<Answer, Fai
     let looked =
         tokio::task::block_in_place(|| repository.look_at_chains(Some(from), CHAIN_STEPS))?;
     json(200, &looked)
+}
+
+/// One of the exports and imports; what was asked for, which may name patients, is left out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobRow {
+    pub id: String,
+    pub kind: String,
+    pub state: String,
+    /// Name of the token.
+    pub owner: String,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub created_ms: i64,
+}
+
+/// Everybody's, oldest first.
+pub fn job_rows(repository: &Repository) -> Result<Vec<JobRow>, Failure> {
+    let mut jobs = repository.all_jobs()?;
+    jobs.sort_by_key(|(id, job)| (job.created_ms, *id));
+    let rows = jobs.into_iter().map(|(id, job)| JobRow {
+        id: id.to_string(),
+        kind: match job.order {
+            JobOrder::Export(_) => "export".to_owned(),
+            JobOrder::Import(_) => "import".to_owned(),
+        },
+        state: match job.state {
+            JobState::Receiving => "receiving".to_owned(),
+            JobState::Waiting => "waiting".to_owned(),
+            JobState::Running { .. } => "running".to_owned(),
+            JobState::Done { .. } => "done".to_owned(),
+            JobState::Failed { .. } => "failed".to_owned(),
+        },
+        owner: job.owner,
+        created_ms: job.created_ms,
+    });
+    Ok(rows.collect())
+}
+
+/// `GET jobs` lists them, `DELETE jobs/{id}` ends one.
+pub async fn jobs(front: &Front, method: &Method, names: &[String]) -> Result<Answer, Failure> {
+    let repository = &front.surface.repository;
+    match (method, names) {
+        (&Method::GET, []) => json(200, &job_rows(repository)?),
+        (&Method::DELETE, [id]) => {
+            repository.end_job(id).await?;
+            json::<[JobRow; 0]>(200, &[])
+        }
+        _ => {
+            let text = "jobs are listed (GET) and ended (DELETE jobs/{id})";
+            let code = IssueCode::NotSupported;
+            Err(Failure::new(
+                Category::MethodNotAllowed,
+                "E-ADMIN-20",
+                code,
+                text,
+            ))
+        }
+    }
 }
 
 fn create(front: &Front, body: &Bytes) -> Result<Answer, Failure> {

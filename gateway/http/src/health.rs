@@ -5,6 +5,7 @@ use super::request::{Front, Peer};
 use super::respond::{self, Reply};
 use fhir_mapping::model::IssueCode;
 use gateway_ground::failure::{Category, Failure};
+use gateway_ground::space::Stage;
 use http::request::Parts;
 use http::{HeaderValue, Method, header};
 
@@ -23,7 +24,7 @@ pub fn answer(front: &Front, path: &str, head: &Parts, peer: Peer) -> Option<Rep
     Some(match path {
         "/livez" => respond::plain(200, TEXT_TYPE, "alive\n".to_owned()),
         "/readyz" => match (front.standing)() {
-            Ok(()) => respond::plain(200, TEXT_TYPE, "ready\n".to_owned()),
+            Ok(()) => respond::plain(200, TEXT_TYPE, ready(front)),
             Err(why) => {
                 let text = format!("not ready: the store takes no writes: {why}\n");
                 respond::plain(503, TEXT_TYPE, text)
@@ -31,6 +32,15 @@ pub fn answer(front: &Front, path: &str, head: &Parts, peer: Peer) -> Option<Rep
         },
         _ => metrics(front, head, peer),
     })
+}
+
+/// Also how the room goes, once there is not much.
+fn ready(front: &Front) -> String {
+    let state = front.space.state();
+    match state.stage {
+        Stage::Ample => "ready\n".to_owned(),
+        _ => format!("ready\ndisk: {}\n", state.words()),
+    }
 }
 
 /// Free for this machine; others need a token.

@@ -54,6 +54,7 @@ pub async fn answer<B: RequestBody>(
         Some((first, [])) if first == "scrub" || first == "audit" => {
             integrity(front, &visit, first == "audit", body).await
         }
+        Some((first, rest)) if first == "jobs" => jobs(front, &visit, rest).await,
         Some((first, [])) if first == "reindex" => reindex(front, &visit).await,
         Some((first, rest)) if first == "reviews" => review(front, &visit, rest, body).await,
         Some(_) => Err(nothing_here()),
@@ -143,6 +144,12 @@ async fn integrity<B: RequestBody>(
         true => admin::audit(front, &visit.head.method, &bytes),
         false => admin::scrub(front, &visit.head.method),
     }
+}
+
+async fn jobs(front: &Front, visit: &Visit, names: &[String]) -> Result<Answer, Failure> {
+    let caller = front.admit(&visit.head.headers, visit.peer)?;
+    caller.require_admin()?;
+    admin::jobs(front, &visit.head.method, names).await
 }
 
 async fn reindex(front: &Front, visit: &Visit) -> Result<Answer, Failure> {

@@ -34,7 +34,7 @@ pub use jobs::{
     ExportOrder, FILE_PIECE_BYTES, File as JobFile, FileKind as JobFileKind, FilePieces,
     Files as JobFiles, ImportBatch, ImportCheck, ImportInput, ImportLine, ImportMark, ImportOrder,
     ImportPlace, ImportSources, Job, JobOrder, KEPT_MS as JOB_KEPT_MS, Lane as JobLane, Scope,
-    State as JobState,
+    State as JobState, UPLOAD_URL, Upload,
 };
 pub use log::{LogPage, LogPlace, LogRequest, Period};
 pub use merge::{MergeOrder, Merged};

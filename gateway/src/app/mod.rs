@@ -1,6 +1,7 @@
 //! Builds and starts the parts in the order they need each other; stops them in reverse.
 
 mod settings;
+mod space;
 mod starts;
 mod state;
 
@@ -10,6 +11,7 @@ use gateway_ground::clock::Clock;
 use gateway_ground::failure::Failure;
 use gateway_ground::keys::{self, KeyError, Places};
 use gateway_ground::safekeeping::Safekeeping;
+use gateway_ground::space::SpaceWatch;
 use gateway_ground::telemetry::{Happening, Telemetry};
 use gateway_http::auth::Auth;
 use gateway_http::body::BodyLimits;
@@ -234,11 +236,16 @@ impl Gateway {
         let repository = tokio::task::block_in_place(|| {
             repository_over(config, open_counted(config, &starts)?)
         })?;
+        let telemetry = Telemetry::new();
+        let watched = (repository.clone(), telemetry.clone());
+        let folder = config.store.folder.clone();
+        let desk = tokio::task::block_in_place(|| space::Desk::open(watched, folder))?;
         let mut starting = Starting {
             config,
             is_open,
             repository,
-            telemetry: Telemetry::new(),
+            telemetry,
+            space: desk.space(),
             stop: watch::Sender::new(false),
             targets: Vec::new(),
             bell: broadcast::Sender::new(BELL_LENGTH),
@@ -247,6 +254,7 @@ impl Gateway {
         let first_token = starting.first_token()?;
         let mllp = starting.devices(config, mllp)?;
         starting.targets()?;
+        starting.spawn(desk.run(starting.stop.subscribe()));
         starting.subscriptions();
         starting.orders();
         starting.reindex();
@@ -304,6 +312,7 @@ struct Starting<'a> {
     is_open: bool,
     repository: Repository,
     telemetry: Telemetry,
+    space: Arc<SpaceWatch>,
     stop: watch::Sender<bool>,
     /// Number and name of each target.
     targets: Vec<(u16, String)>,
@@ -386,6 +395,7 @@ impl Starting<'_> {
         let settings = ImportSettings {
             sources: door.sources.clone(),
             check: door.for_imports(repository.clone()),
+            space: Arc::clone(&self.space),
         };
         self.spawn(orders::run(settings, repository, stop));
     }
@@ -472,9 +482,11 @@ impl Starting<'_> {
         let (permits, connections_max) = (Arc::clone(permits), http.connections_max);
         let targets = self.targets.clone();
         let kept = Arc::clone(&backups);
+        let (room, stood) = (Arc::clone(&self.space), Arc::clone(&self.space));
         let sample = move || {
             let open = connections_max.saturating_sub(permits.available_permits());
             let gauges = state::gauges(&sampled, open, &targets).unwrap_or_default();
+            let gauges = space::with_space(gauges, &room.state());
             state::with_backups(gauges, &kept.state())
         };
         let probe = state::Probe::new(probed, clock.clone());
@@ -505,7 +517,9 @@ impl Starting<'_> {
             ready: Default::default(),
             sample: Arc::new(sample),
             backups,
-            standing: Arc::new(move || probe.standing()),
+            space: Arc::clone(&self.space),
+            uploads: Default::default(),
+            standing: Arc::new(move || space::standing(&stood).and_then(|()| probe.standing())),
         })
     }
 

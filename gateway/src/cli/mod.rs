@@ -5,6 +5,7 @@ mod backup;
 mod conflicts;
 mod export;
 mod import;
+mod jobs;
 mod keys;
 mod operate;
 mod purge;
@@ -62,6 +63,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write out the newest version of every resource as NDJSON.
     Export(export::ExportArgs),
+    /// List the exports and imports that clients asked for, and end one.
+    Jobs(jobs::JobsArgs),
     /// The ways into the store: key file, passphrase, recovery sheet and shares.
     Keys(keys::KeysArgs),
     /// Take, list and check backups of the whole store, while the gateway runs or not.
@@ -194,6 +197,7 @@ pub fn run() -> ExitCode {
         Some(Command::Conflicts(args)) => conflicts::run(args),
         Some(Command::Import(args)) => import::run(args),
         Some(Command::Export(args)) => export::run(args),
+        Some(Command::Jobs(args)) => jobs::run(args),
         Some(Command::Keys(args)) => keys::run(args),
         Some(Command::Backup(args)) => backup::run(args),
         Some(Command::Restore(args)) => restore::run(args),
@@ -323,6 +327,10 @@ mod tests {
         check("wayside keys remove two", false);
         check("wayside reindex --status --url http://127.0.0.1:1", true);
         check("wayside reindex Patient", false);
+        check("wayside jobs list", true);
+        check("wayside jobs cancel 7 --url http://127.0.0.1:1", false);
+        check("wayside jobs --url http://127.0.0.1:1 cancel 7", true);
+        check("wayside jobs cancel", false);
         check("wayside purge Patient/17", true);
         check(
             "wayside purge 17 --confirm --reason asked --certificate c",

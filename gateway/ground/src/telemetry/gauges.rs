@@ -28,6 +28,10 @@ pub struct Gauges {
     pub scrub_last: u64,
     /// What it found damaged and could not put right.
     pub scrub_damaged: u64,
+    pub disk_free_bytes: u64,
+    /// 0 to 4, as `space::Stage` numbers them.
+    pub disk_stage: u64,
+    pub disk_days_left: u64,
     pub targets: Vec<TargetGauges>,
 }
 
@@ -59,6 +63,9 @@ pub(super) struct Registered {
     index_behind: Gauge,
     scrub_last: Gauge,
     scrub_damaged: Gauge,
+    disk_free_bytes: Gauge,
+    disk_stage: Gauge,
+    disk_days_left: Gauge,
     deliveries_waiting: Family<Target, Gauge>,
     deliveries_parked: Family<Target, Gauge>,
 }
@@ -93,6 +100,12 @@ impl Registered {
             ),
             scrub_last: gauge("scrub_last_seconds", "When everything stored was looked at"),
             scrub_damaged: gauge("scrub_damaged", "What is damaged and not put right"),
+            disk_free_bytes: gauge("disk_free_bytes", "Bytes that the disk has left"),
+            disk_stage: gauge("disk_stage", "0 ample, 1 low, 2 scarce, 3 short, 4 out"),
+            disk_days_left: gauge(
+                "disk_days_left",
+                "Days until writes are refused, at the growth of the last days",
+            ),
             deliveries_waiting: family(registry, "deliveries_waiting", "Changes not yet settled"),
             deliveries_parked: family(registry, "deliveries_parked", "Changes refused for good"),
         }
@@ -113,6 +126,9 @@ impl Registered {
         set(&self.index_behind, sample.index_behind);
         set(&self.scrub_last, sample.scrub_last);
         set(&self.scrub_damaged, sample.scrub_damaged);
+        set(&self.disk_free_bytes, sample.disk_free_bytes);
+        set(&self.disk_stage, sample.disk_stage);
+        set(&self.disk_days_left, sample.disk_days_left);
         for target in &sample.targets {
             let label = Target {
                 target: target.name.clone(),

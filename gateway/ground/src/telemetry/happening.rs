@@ -1,5 +1,6 @@
 //! Everything worth a log line or a count, and both for each.
 
+use crate::space::{SpaceState, Stage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,6 +30,8 @@ pub enum Happening<'a> {
     TokenChanged { action: &'static str, name: &'a str },
     /// The store stopped taking writes, and why, or takes them again.
     Writable { why_not: Option<&'a str> },
+    /// The disk has more or less room than before.
+    Space { state: &'a SpaceState },
     /// The gateway stops, or has stopped.
     Stopping { stage: &'static str },
 }
@@ -93,6 +96,20 @@ impl Happening<'_> {
             Self::Writable { why_not: Some(why) } => {
                 tracing::error!(why, "no writes are taken; reads go on");
             }
+            Self::Space { state } => {
+                let words = state.words();
+                match state.stage {
+                    Stage::Ample => tracing::info!("the disk has room again: {words}"),
+                    Stage::Low => tracing::warn!("the disk fills up: {words}"),
+                    Stage::Scarce => tracing::warn!("the disk is getting full: {words}"),
+                    Stage::Short => {
+                        tracing::error!("the disk is nearly full, no bulk work: {words}");
+                    }
+                    Stage::Out => {
+                        tracing::error!("the disk is full, no writes of clients: {words}");
+                    }
+                }
+            }
             Self::Writable { why_not: None } => tracing::info!("writes are taken again"),
             Self::Stopping { stage } => tracing::info!(stage, "stopping"),
         }
@@ -153,6 +170,7 @@ impl Counters {
             }
             Happening::Listening { .. }
             | Happening::Writable { .. }
+            | Happening::Space { .. }
             | Happening::Stopping { .. } => {}
         }
     }

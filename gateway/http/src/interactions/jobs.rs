@@ -19,6 +19,7 @@ const PROGRESS: HeaderName = HeaderName::from_static("x-progress");
 pub(super) fn status(surface: &Surface, exchange: &Exchange, id: &str) -> Result<Answer, Failure> {
     let job = surface.repository.job(id, &exchange.actor.name)?;
     match &job.state {
+        JobState::Receiving => Ok(under_way("its lines are being sent")),
         JobState::Waiting => Ok(under_way("waiting")),
         JobState::Running { percent } => Ok(under_way(&match &job.order {
             JobOrder::Export(_) => std::format!("{percent} % looked through"),
@@ -120,8 +121,8 @@ fn too_large() -> Failure {
 }
 
 /// 202 with the place to come back to.
-pub(super) fn accepted(exchange: &Exchange, id: &str) -> Answer {
-    let location = std::format!("{}/_jobs/{id}", exchange.base_url);
+pub(crate) fn accepted(base_url: &str, id: &str) -> Answer {
+    let location = std::format!("{base_url}/_jobs/{id}");
     let location = HeaderValue::from_str(&location).ok();
     let location = location.map(|value| (header::CONTENT_LOCATION, value));
     Answer {

@@ -17,7 +17,7 @@ mod history;
 pub(crate) mod jobs;
 pub mod operations;
 mod patch;
-mod preconditions;
+pub(crate) mod preconditions;
 mod read;
 pub mod search;
 mod transaction;

@@ -122,7 +122,7 @@ pub(super) fn handling(headers: &HeaderMap) -> Handling {
 }
 
 /// Is this among the preferences of `Prefer`?
-pub(super) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
+pub(crate) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
     let values = headers.get_all(HeaderName::from_static("prefer")).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
     texts

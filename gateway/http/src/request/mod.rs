@@ -2,10 +2,13 @@
 
 mod hosts;
 mod plain;
+mod room;
+mod upload;
 
 pub use hosts::Hosts;
 pub(crate) use plain::Plain;
 pub use plain::Ready;
+pub use upload::Uploads;
 
 use crate::auth::{Auth, Caller};
 use crate::body::{self, BodyLimits};
@@ -22,6 +25,7 @@ use fhir_mapping::model::IssueCode;
 use gateway_ground::clock::Stopwatch;
 use gateway_ground::failure::{Category, Failure};
 use gateway_ground::safekeeping::Safekeeping;
+use gateway_ground::space::SpaceWatch;
 use gateway_ground::telemetry::{Gauges, Happening, Telemetry};
 use http::request::Parts;
 use http::{HeaderMap, Request};
@@ -47,6 +51,10 @@ pub struct Front {
     pub sample: Arc<dyn Fn() -> Gauges + Send + Sync>,
     /// How it stands with the backups, and how one is asked for.
     pub backups: Arc<dyn Safekeeping>,
+    /// How much room the disk has.
+    pub space: Arc<SpaceWatch>,
+    /// Room for imports that bring their lines along.
+    pub uploads: Uploads,
     /// Whether writes can be taken, or why not; `/readyz` says so.
     pub standing: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -159,7 +167,10 @@ impl Front {
             query,
             head,
         };
-        let answer = self.perform(asked, caller, body, peer).await;
+        let answer = match upload::is_one(&interaction, &asked.head.headers) {
+            true => Box::pin(self.upload(asked, caller, (body, peer))).await,
+            false => self.perform(asked, caller, body, peer).await,
+        };
         let answer = answer.and_then(|answer| binary::answer(answer, &interaction, &form));
         match answer {
             Ok(answer) => (name, respond::reply(answer, &interaction, form).await),
@@ -180,6 +191,7 @@ impl Front {
             mut head,
         } = asked;
         caller.permit(&interaction)?;
+        room::check(&self.space, &interaction)?;
         let content = incoming::check(&head, &interaction)?;
         let mut bytes = Bytes::new();
         // Most requests have no body; they do not pay for the room that reading one takes.

@@ -9,11 +9,14 @@ mod source;
 use gateway_ground::failure::{Category, Failure};
 use gateway_ground::link::retry;
 use gateway_ground::link::wire::Wire;
+use gateway_ground::space::SpaceWatch;
 use gateway_repository::{
     Actor, ImportBatch, ImportCheck, ImportInput, ImportOrder, ImportSources, JobState, Repository,
+    UPLOAD_URL,
 };
 use lines::Lines;
 use source::Source;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -21,6 +24,8 @@ use uuid::Uuid;
 pub struct ImportSettings {
     pub sources: ImportSources,
     pub check: ImportCheck,
+    /// Imports under way wait while the disk has no room for them.
+    pub space: Arc<SpaceWatch>,
 }
 
 /// Bytes of lines that go in together.
@@ -76,6 +81,7 @@ pub async fn run(
         let ended_ms = repository.clock().now_ms();
         let done = JobState::Done { ended_ms };
         repository.set_job(job, done, Vec::new()).await?;
+        repository.forget_upload(job).await?;
     }
     Ok(())
 }
@@ -119,9 +125,7 @@ impl Desk<'_> {
 
     /// Reads from the start, and leaves out the lines that are in.
     async fn read(&self, number: u32, input: &ImportInput, done: u64) -> Result<IsThere, Trouble> {
-        let place = self.settings.sources.place(&input.url);
-        let place = place.map_err(|reason| Trouble::Refused(format!("the URL {reason}")))?;
-        let mut source = Source::open(&self.wire, place, input.etag.as_deref()).await?;
+        let mut source = self.source(input).await?;
         let mut lines = Lines::default();
         let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
@@ -150,12 +154,35 @@ impl Desk<'_> {
         }
     }
 
+    async fn source(&self, input: &ImportInput) -> Result<Source, Trouble> {
+        if input.url == UPLOAD_URL {
+            return Ok(Source::Upload(self.repository.clone(), self.job, 0));
+        }
+        let place = self.settings.sources.place(&input.url);
+        let place = place.map_err(|reason| Trouble::Refused(format!("the URL {reason}")))?;
+        Source::open(&self.wire, place, input.etag.as_deref()).await
+    }
+
+    /// Waits for room on the disk; false when the job was cancelled meanwhile.
+    async fn has_room(&self) -> Result<IsThere, Failure> {
+        while self.settings.space.check_bulk().is_err() {
+            if self.repository.import_order(&self.job)?.is_none() {
+                return Ok(false);
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
+        Ok(true)
+    }
+
     async fn take(
         &self,
         input: u32,
         lines: Vec<gateway_repository::ImportLine>,
         is_last: bool,
     ) -> Result<IsThere, Failure> {
+        if !self.has_room().await? {
+            return Ok(false);
+        }
         let mut tries = 0;
         loop {
             let batch = ImportBatch {

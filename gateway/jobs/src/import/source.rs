@@ -3,17 +3,20 @@
 use super::Trouble;
 use bytes::Bytes;
 use gateway_ground::link::wire::{Flow, Wire};
-use gateway_repository::ImportPlace;
+use gateway_repository::{ImportPlace, Repository};
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use uuid::Uuid;
 
 pub(super) enum Source {
     Web(Box<Flow>),
     /// `None` while a piece is being read.
     File(Option<File>),
+    /// What came with the request, and the number of its next piece.
+    Upload(Repository, Uuid, u32),
 }
 
 /// Bytes of a file read at once.
@@ -39,6 +42,11 @@ impl Source {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
         match self {
             Source::Web(flow) => flow.next().await.map_err(Trouble::Source),
+            Source::Upload(repository, job, number) => {
+                let piece = repository.upload_piece(job, *number)?;
+                *number += 1;
+                Ok(piece.map(Bytes::from))
+            }
             Source::File(place) => {
                 let mut file = place.take().ok_or_else(|| Trouble::Source(stopped()))?;
                 let read = tokio::task::spawn_blocking(move || {

@@ -313,10 +313,7 @@ fn write_of(
             let text = "an id has 1 to 64 letters, digits, - or .";
             return Err(wrong(&format!("{name}.id"), text));
         }
-        None => {
-            let seed = format!("{} {number}", source.url);
-            Uuid::new_v5(&NAMESPACE, seed.as_bytes()).to_string()
-        }
+        None => derived_id(text, (number, source)),
     };
     check(&resource).map_err(|failure| failure.issues)?;
     Ok(Write::Update {
@@ -324,6 +321,16 @@ fn write_of(
         resource,
         if_match: None,
     })
+}
+
+/// The same for a line each time it is imported: by its place, and by itself where many files have
+/// the same place.
+fn derived_id(text: &[u8], (number, source): (u64, &ImportInput)) -> String {
+    let mut seed = format!("{} {number}", source.url).into_bytes();
+    if source.url == super::UPLOAD_URL {
+        seed.extend(text);
+    }
+    Uuid::new_v5(&NAMESPACE, &seed).to_string()
 }
 
 /// Parts in which no resource is written twice, in the order of the lines.

@@ -7,12 +7,14 @@ mod import;
 mod rids;
 mod snapshots;
 mod sources;
+mod upload;
 mod wanted;
 
 pub use export::{ExportOrder, Scope};
 pub use files::{FilePieces, PIECE_BYTES as FILE_PIECE_BYTES};
 pub use import::{ImportBatch, ImportCheck, ImportInput, ImportLine, ImportMark, ImportOrder};
 pub use sources::{ImportPlace, ImportSources};
+pub use upload::{UPLOAD_URL, Upload};
 
 use super::plan::commit_failure;
 use super::{Actor, Repository};
@@ -47,6 +49,8 @@ pub enum JobOrder {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum State {
+    /// Its lines are still being sent.
+    Receiving,
     Waiting,
     /// Hundredths that are done.
     Running {
@@ -94,6 +98,7 @@ pub enum Lane {
 pub(crate) struct Bells {
     exports: Notify,
     imports: Notify,
+    live: upload::Live,
 }
 
 /// Jobs that wait, run or can still be fetched.
@@ -116,9 +121,21 @@ impl Repository {
         order: JobOrder,
     ) -> Result<String, Failure> {
         let id = Uuid::new_v4();
+        let lane = order.lane();
+        let named = (id, State::Waiting);
+        self.keep_job((actor, request), order, named).await?;
+        self.bell(lane).notify_one();
+        Ok(id.to_string())
+    }
+
+    async fn keep_job(
+        &self,
+        (actor, request): (&Actor, &str),
+        order: JobOrder,
+        (id, state): (Uuid, State),
+    ) -> Result<(), Failure> {
         let now_ms = self.clock().now_ms();
         let (owner, request) = (actor.name.clone(), request.to_owned());
-        let lane = order.lane();
         let plan = move |view: &View<'_>| {
             check_room(&kept(view)?)?;
             let (action, order) = match order {
@@ -138,7 +155,7 @@ impl Repository {
                 request,
                 created_ms: now_ms,
                 order,
-                state: State::Waiting,
+                state,
                 files: Vec::new(),
             };
             let audit = audit(action, &job.owner);
@@ -150,8 +167,7 @@ impl Repository {
             Ok((write_set, ()))
         };
         self.submit(plan).await.map_err(commit_failure)?;
-        self.bell(lane).notify_one();
-        Ok(id.to_string())
+        Ok(())
     }
 
     /// The job, when it is this owner's. 404 for everything else.
@@ -166,6 +182,14 @@ impl Repository {
     pub async fn cancel_job(&self, id: &str, owner: &str) -> Result<(), Failure> {
         self.job(id, owner)?;
         self.forget_job(key_of(id)?).await
+    }
+
+    /// The same for an administrator, whoever asked for it.
+    pub async fn end_job(&self, id: &str) -> Result<(), Failure> {
+        let id = key_of(id)?;
+        let job = read(&self.store().snapshot()?.view(), &id)?;
+        job.ok_or_else(unknown)?;
+        self.forget_job(id).await
     }
 
     /// Resolves when there may be a job to carry out.
@@ -183,18 +207,22 @@ impl Repository {
     /// The oldest job that waits, or was running when the site stopped.
     pub fn next_job(&self, lane: Lane) -> Result<Option<Uuid>, Failure> {
         let jobs = self.all_jobs()?.into_iter();
-        let open = jobs.filter(|(_, job)| job.is_open() && job.order.lane() == lane);
+        let open = jobs.filter(|(_, job)| job.is_due() && job.order.lane() == lane);
         let oldest = open.min_by_key(|(id, job)| (job.created_ms, *id));
         Ok(oldest.map(|(id, _)| id))
     }
 
-    /// Takes away the jobs whose time is over.
+    /// Takes away the jobs whose time is over, and those whose lines never came whole.
     pub async fn expire_jobs(&self) -> Result<(), Failure> {
         let now_ms = self.clock().now_ms();
         for (id, job) in self.all_jobs()? {
+            if self.is_broken_off(&id, &job) {
+                self.forget_job(id).await?;
+                continue;
+            }
             let ended_ms = match job.state {
                 State::Done { ended_ms } | State::Failed { ended_ms, .. } => ended_ms,
-                State::Waiting | State::Running { .. } => continue,
+                State::Receiving | State::Waiting | State::Running { .. } => continue,
             };
             if ended_ms.saturating_add(KEPT_MS) < now_ms {
                 self.forget_job(id).await?;
@@ -242,6 +270,7 @@ impl Repository {
     }
 
     async fn forget_job(&self, id: Uuid) -> Result<(), Failure> {
+        self.forget_upload(id).await?;
         loop {
             let plan = move |view: &View<'_>| {
                 let mut files = Vec::new();
@@ -251,11 +280,6 @@ impl Repository {
                     files.extend(view.rows(Table::Jobs, &prefix, None, room)?);
                 }
                 let is_last = files.len() < REMOVED_MAX;
-                let gone = |key| RowWrite {
-                    table: Table::Jobs,
-                    key,
-                    value: None,
-                };
                 let mut rows: Vec<RowWrite> = files.into_iter().map(|(key, _)| gone(key)).collect();
                 rows.push(gone(job_key(&id)));
                 let write_set = WriteSet {
@@ -270,15 +294,21 @@ impl Repository {
         }
     }
 
-    fn all_jobs(&self) -> Result<Vec<(Uuid, Job)>, Failure> {
+    /// Everybody's, at most 64.
+    pub fn all_jobs(&self) -> Result<Vec<(Uuid, Job)>, Failure> {
         kept(&self.store().snapshot()?.view())
     }
 }
 
 impl Job {
     /// It waits, or is carried out.
-    fn is_open(&self) -> bool {
+    fn is_due(&self) -> bool {
         matches!(self.state, State::Waiting | State::Running { .. })
+    }
+
+    /// It has a place in the queue.
+    fn is_open(&self) -> bool {
+        self.is_due() || self.state == State::Receiving
     }
 }
 
@@ -333,6 +363,15 @@ fn row(id: &Uuid, job: &Job) -> Result<RowWrite, Failure> {
         key: job_key(id),
         value: Some(value),
     })
+}
+
+/// Takes a row away.
+fn gone(key: Vec<u8>) -> RowWrite {
+    RowWrite {
+        table: Table::Jobs,
+        key,
+        value: None,
+    }
 }
 
 fn job_key(id: &Uuid) -> Vec<u8> {

@@ -71,7 +71,7 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
     let id = repository
         .start_job(actor, &request(&asked), JobOrder::Export(order))
         .await?;
-    Ok(jobs::accepted(&asked.exchange, &id))
+    Ok(jobs::accepted(&asked.exchange.base_url, &id))
 }
 
 /// Provenance of what is exported, which would have to be looked for: an export of the type has it.

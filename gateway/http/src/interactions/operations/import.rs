@@ -39,7 +39,7 @@ pub(super) async fn answer(asked: Asked) -> Result<Answer, Failure> {
     let request = format!("{}/$import", asked.exchange.base_url);
     let order = JobOrder::Import(order);
     let id = repository.start_job(actor, &request, order).await?;
-    Ok(jobs::accepted(&asked.exchange, &id))
+    Ok(jobs::accepted(&asked.exchange.base_url, &id))
 }
 
 fn order(given: &Inputs) -> Result<ImportOrder, Failure> {
