@@ -5,7 +5,8 @@
 //! before (or is well known), its number doubled plus one.
 
 use super::SearchValues;
-use super::definitions::{self, Kind, Parameter};
+use super::Zone;
+use super::definitions::{self, Kind, Parameter, TypeDefinitions};
 use super::kinds::calendar::Span;
 use super::kinds::place::Place;
 use super::kinds::quantity::Amount;
@@ -43,7 +44,8 @@ pub(super) fn encode(values: &SearchValues) -> Vec<u8> {
     out.text(&values.resource_type);
     out.text(&values.id);
     for (index, found) in &values.found {
-        out.count(u64::from(*index));
+        let place = values.definitions.and_then(|d| d.place_of(*index));
+        out.count(place.unwrap_or(u64::MAX >> 1));
         out.count(u64::try_from(found.len()).unwrap_or_default());
         found.iter().for_each(|value| out.value(value));
     }
@@ -131,7 +133,22 @@ fn low_byte(number: u64) -> u8 {
     number.to_be_bytes().last().copied().unwrap_or_default()
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
+pub(super) fn decode(bytes: &[u8], site: &Zone) -> Option<SearchValues> {
+    decode_by(bytes, &|resource_type, digest| {
+        let known = site.of_type(resource_type)?;
+        (known.digest == digest).then_some(known)
+    })
+}
+
+/// By whichever definitions of this run made them.
+pub(super) fn decode_former(bytes: &[u8]) -> Option<SearchValues> {
+    decode_by(bytes, &definitions::former)
+}
+
+/// Definitions of a type by their digest.
+type Known<'a> = dyn Fn(&str, u32) -> Option<&'static TypeDefinitions> + 'a;
+
+fn decode_by(bytes: &[u8], known: &Known) -> Option<SearchValues> {
     let mut input = Decoder {
         rest: bytes,
         texts: WELL_KNOWN.to_vec(),
@@ -142,14 +159,11 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
     let digest = u32::from_be_bytes(input.array()?);
     let zone = u32::from_be_bytes(input.array()?);
     let (resource_type, id) = (input.text()?, input.text()?);
-    let definitions = definitions::of_type(resource_type)?;
-    if definitions.digest != digest {
-        return None;
-    }
+    let definitions = known(resource_type, digest)?;
     let mut found = Vec::new();
     while !input.rest.is_empty() {
-        let index = u16::try_from(input.count()?).ok()?;
-        let parameter = definitions.parameters.get(usize::from(index))?;
+        let index = definitions.number_at(input.count()?)?;
+        let parameter = definitions.parameter(index)?;
         let count = input.count()?;
         let values: Option<Vec<Value>> = (0..count)
             .map(|_| match parameter.kind {
@@ -159,6 +173,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<SearchValues> {
             .collect();
         found.push((index, values?));
     }
+    found.sort_by_key(|(index, _)| *index);
     Some(SearchValues {
         resource_type: resource_type.to_owned(),
         id: id.to_owned(),

@@ -1,8 +1,9 @@
-//! The official R4 search parameters, from the table that `definitions/generate_search.py` makes.
+//! The official R4 search parameters, from the table that `definitions/generate_search.py` makes,
+//! and what a site's own are joined to them as.
 
 use super::path::Path;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// How the values of a parameter are read, kept and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +53,21 @@ pub(super) struct ComponentPath {
     pub(super) path: Path,
 }
 
-/// All parameters of one resource type, sorted by name.
+/// A parameter that a site defined itself. Its number, which is not among those of official
+/// parameters, is another for every definition: it stays the same while the program runs.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) number: u16,
+    pub(super) parameter: Parameter,
+}
+
+/// All parameters of one resource type.
 #[derive(Debug)]
 pub(super) struct TypeDefinitions {
-    pub(super) parameters: Vec<Parameter>,
+    /// Sorted by name. The number of each is its place.
+    official: &'static [Parameter],
+    /// Of the site, sorted by name.
+    own: Vec<&'static Own>,
     /// Changes whenever a row of this type changes: encoded values of other definitions are stale.
     pub(super) digest: u32,
 }
@@ -101,13 +113,115 @@ pub(super) fn parent_parameter(resource_type: &str) -> Option<&'static str> {
 }
 
 impl TypeDefinitions {
-    pub(super) fn find(&'static self, name: &str) -> Option<(u16, &'static Parameter)> {
-        let at = self
-            .parameters
-            .binary_search_by(|p| p.name.cmp(name))
-            .ok()?;
-        Some((u16::try_from(at).ok()?, self.parameters.get(at)?))
+    /// Number and definition.
+    pub(super) fn find(&self, name: &str) -> Option<(u16, &'static Parameter)> {
+        if let Ok(at) = self.official.binary_search_by(|p| p.name.cmp(name)) {
+            return Some((u16::try_from(at).ok()?, self.official.get(at)?));
+        }
+        let own = self.own.iter().find(|own| own.parameter.name == name)?;
+        Some((own.number, &own.parameter))
     }
+
+    pub(super) fn parameter(&self, number: u16) -> Option<&'static Parameter> {
+        if number < OWN_FIRST {
+            return self.official.get(usize::from(number));
+        }
+        let own = self.own.iter().find(|own| own.number == number)?;
+        Some(&own.parameter)
+    }
+
+    /// Every parameter with its number.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u16, &'static Parameter)> + '_ {
+        let own = self.own.iter().map(|own| (own.number, &own.parameter));
+        (0_u16..).zip(self.official).chain(own)
+    }
+
+    /// The place of a parameter among all: the same in every run, unlike the numbers of own ones.
+    pub(super) fn place_of(&self, number: u16) -> Option<u64> {
+        let place = match number < OWN_FIRST {
+            true => usize::from(number),
+            false => {
+                let own = self.own.iter().position(|own| own.number == number)?;
+                self.official.len() + own
+            }
+        };
+        u64::try_from(place).ok()
+    }
+
+    pub(super) fn number_at(&self, place: u64) -> Option<u16> {
+        let place = usize::try_from(place).ok()?;
+        match place.checked_sub(self.official.len()) {
+            None => u16::try_from(place).ok(),
+            Some(own) => self.own.get(own).map(|own| own.number),
+        }
+    }
+}
+
+/// Numbers of own parameters begin here; there is room for so many definitions in one run.
+const OWN_FIRST: u16 = 0x4000;
+const OWN_MAX: usize = 10_000;
+
+/// The own parameter that a row describes, read once; `None` when it cannot be read, or when there
+/// were too many since the program started. They stay for the life of the program, as the official
+/// ones do: whoever holds one need not ask whether it is still there.
+pub(super) fn own(
+    resource_type: &'static str,
+    row: String,
+    read: impl FnOnce(&'static str) -> Option<Parameter>,
+) -> Option<&'static Own> {
+    type Known = HashMap<(&'static str, &'static str), &'static Own>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(own) = known.get(&(resource_type, row.as_str())) {
+        return Some(own);
+    }
+    if known.len() >= OWN_MAX {
+        return None;
+    }
+    let number = OWN_FIRST.checked_add(u16::try_from(known.len()).ok()?)?;
+    let row: &'static str = row.leak();
+    let parameter = read(row)?;
+    let own: &'static Own = Box::leak(Box::new(Own { number, parameter }));
+    known.insert((resource_type, row), own);
+    Some(own)
+}
+
+/// By type and the numbers of own parameters.
+type Joined = HashMap<(&'static str, Vec<u16>), &'static TypeDefinitions>;
+static JOINED: LazyLock<Mutex<Joined>> = LazyLock::new(Mutex::default);
+
+/// Definitions that a type has or had since the program started, by their digest.
+pub(super) fn former(resource_type: &str, digest: u32) -> Option<&'static TypeDefinitions> {
+    let official = of_type(resource_type).filter(|known| known.digest == digest);
+    official.or_else(|| {
+        let known = JOINED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of_type = known.iter().filter(|((name, _), _)| *name == resource_type);
+        let found = of_type.find(|(_, joined)| joined.digest == digest);
+        found.map(|(_, joined)| *joined)
+    })
+}
+
+/// The definitions of a type with these own ones, which are of different names. As long-lived.
+pub(super) fn joined(
+    resource_type: &'static str,
+    mut own: Vec<&'static Own>,
+) -> Option<&'static TypeDefinitions> {
+    own.sort_by_key(|own| own.parameter.name);
+    let numbers: Vec<u16> = own.iter().map(|own| own.number).collect();
+    let mut known = JOINED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(joined) = known.get(&(resource_type, numbers.clone())) {
+        return Some(joined);
+    }
+    let base = of_type(resource_type)?;
+    let digests = own.iter().map(|own| own.parameter.digest);
+    let joined = TypeDefinitions {
+        official: base.official,
+        digest: digests.fold(base.digest, |all, one| all.rotate_left(5) ^ one),
+        own,
+    };
+    let joined: &'static TypeDefinitions = Box::leak(Box::new(joined));
+    known.insert((resource_type, numbers), joined);
+    Some(joined)
 }
 
 impl Kind {
@@ -174,7 +288,8 @@ fn read_section(resource_type: &'static str, rows: &[&'static str]) -> TypeDefin
         .collect();
     parameters.sort_by_key(|p| p.name);
     TypeDefinitions {
-        parameters,
+        official: parameters.leak(),
+        own: Vec::new(),
         digest: digest(rows),
     }
 }
@@ -226,7 +341,7 @@ fn read_component(text: &'static str) -> Option<Component> {
 }
 
 /// FNV-1a over the rows and the version of the extraction rules.
-fn digest(rows: &[&str]) -> u32 {
+pub(super) fn digest(rows: &[&str]) -> u32 {
     const EXTRACTION_RULES: u8 = 3;
     let bytes = rows.iter().flat_map(|row| row.bytes());
     std::iter::once(EXTRACTION_RULES)
@@ -251,7 +366,7 @@ mod tests {
         let expressions: usize = ALL
             .iter()
             .filter(|(name, _)| **name != EVERY_TYPE)
-            .flat_map(|(_, d)| &d.parameters)
+            .flat_map(|(_, d)| d.official)
             .filter(|p| !p.name.starts_with('_'))
             .map(|p| p.paths.len())
             .sum();

@@ -4,6 +4,7 @@
 
 mod definitions;
 mod kinds;
+mod own;
 mod path;
 pub mod resemblance;
 mod rules;
@@ -28,6 +29,7 @@ pub use condition::{Branch, Chain, Condition, Has, Hierarchy, reference_terms};
 pub use criterion::Criterion;
 pub use grammar::results::{Summary, Total};
 pub use ordered::{DateBucket, DateOrder};
+pub use own::{OwnParameter, own_parameters};
 pub use query::{Query, encode_pairs};
 pub use rules::{Doubt, Rules};
 pub use values::SearchValues;
@@ -92,18 +94,19 @@ pub fn period_ms(text: &str, zone: &Zone) -> Option<(i64, i64)> {
     Some((span.low.div_euclid(1000), end))
 }
 
-/// Parameters that work for this type, sorted by name.
+/// The official parameters of this type, sorted by name. See `Zone::definitions` for all.
 pub fn definitions(resource_type: &str) -> Vec<Definition> {
-    let parameters = definitions::of_type(resource_type).map_or(&[][..], |d| &d.parameters);
-    parameters
-        .iter()
-        .map(|p| Definition {
-            name: p.name,
-            kind: p.kind.code(),
-            url: p.url,
-            targets: &p.targets,
-        })
-        .collect()
+    let known = definitions::of_type(resource_type);
+    known.map_or_else(Vec::new, |d| d.all().map(|(_, p)| definition(p)).collect())
+}
+
+fn definition(parameter: &'static definitions::Parameter) -> Definition {
+    Definition {
+        name: parameter.name,
+        kind: parameter.kind.code(),
+        url: parameter.url,
+        targets: &parameter.targets,
+    }
 }
 
 /// Is this the name of an R4 resource type?
@@ -126,8 +129,19 @@ impl SearchValues {
 
     /// `None` when the bytes are of another format version or of other definitions: reindex. Dates
     /// may be those of another zone: see `is_of`.
-    pub fn decode(bytes: &[u8]) -> Option<SearchValues> {
-        codec::decode(bytes)
+    pub fn decode(bytes: &[u8], zone: &Zone) -> Option<SearchValues> {
+        codec::decode(bytes, zone)
+    }
+
+    /// The same, also of definitions that the site had before, since the program started.
+    pub fn decode_former(bytes: &[u8], zone: &Zone) -> Option<SearchValues> {
+        SearchValues::decode(bytes, zone).or_else(|| codec::decode_former(bytes))
+    }
+
+    /// Were they extracted by the definitions that the site has now?
+    pub fn is_current(&self, zone: &Zone) -> bool {
+        let now = zone.of_type(&self.resource_type);
+        now.map(|d| d.digest) == self.definitions.map(|d| d.digest)
     }
 
     /// Are dates and times read as in this zone?

@@ -36,7 +36,7 @@ impl Query {
     /// `None` when the first key of `_sort` is no date.
     pub fn date_order(&self) -> Option<DateOrder> {
         let first = self.sort.first()?;
-        let parameter = self.definitions.parameters.get(usize::from(first.index))?;
+        let parameter = self.definitions.parameter(first.index)?;
         (parameter.kind == Kind::Date).then(|| DateOrder {
             resource_type: self.resource_type.clone(),
             parameter: parameter.name,

@@ -53,7 +53,7 @@ impl<'a> Parser<'a> {
     pub(super) fn new(resource_type: &str, asking: &'a Asking<'a>) -> Option<Self> {
         let query = Query {
             resource_type: resource_type.to_owned(),
-            definitions: definitions::of_type(resource_type)?,
+            definitions: asking.zone.of_type(resource_type)?,
             conditions: Vec::new(),
             sort: Vec::new(),
             includes: Vec::new(),
@@ -148,7 +148,7 @@ impl<'a> Parser<'a> {
     }
 
     fn include(&mut self, code: &str, modifier: &str, value: &str) -> Result<Taken, Issue> {
-        let Some(include) = results::include(value, modifier) else {
+        let Some(include) = results::include(value, modifier, self.asking.zone) else {
             return Ok(Taken::Unsupported);
         };
         let is_reverse = code == "_revinclude";

@@ -2,7 +2,7 @@
 //! of them its postings were made, and which it may therefore not trust.
 
 use super::definitions::{self, Kind};
-use super::zone::Zone;
+use super::zone::{Site, Zone};
 use std::collections::BTreeMap;
 
 /// One number for each parameter of each type. It changes with the parameter's definition, with how
@@ -24,8 +24,9 @@ const TAGS: &[u8] = b"=^/#DMYmy?!";
 
 impl Rules {
     /// The present rules of a site: see `Zone::rules`.
-    pub(super) fn of(zone: &Zone) -> Rules {
-        Rules::new(parameters(zone).map(|(_, _, number)| number).collect())
+    pub(super) fn of(fingerprint: u32, site: &Site) -> Rules {
+        let all = parameters(fingerprint, site);
+        Rules::new(all.map(|(_, _, number)| number).collect())
     }
 
     fn new(mut numbers: Vec<u32>) -> Rules {
@@ -71,7 +72,8 @@ impl Doubt {
     /// What is in doubt when postings were made by these rules.
     pub fn of(zone: &Zone, made_by: &Rules) -> Doubt {
         let mut by_type: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (resource_type, name, number) in parameters(zone) {
+        let site = zone.site();
+        for (resource_type, name, number) in parameters(zone.fingerprint(), &site) {
             if made_by.numbers.binary_search(&number).is_err() {
                 by_type.entry(resource_type).or_default().push(name);
             }
@@ -112,14 +114,15 @@ fn split(term: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(resource_type).ok()?, rest.get(1..)?))
 }
 
-fn parameters(zone: &Zone) -> impl Iterator<Item = (&'static str, &'static str, u32)> {
-    let zone = zone.fingerprint();
+fn parameters(
+    fingerprint: u32,
+    site: &Site,
+) -> impl Iterator<Item = (&'static str, &'static str, u32)> {
     definitions::resource_types().flat_map(move |resource_type| {
-        let of_type = definitions::of_type(resource_type);
-        let parameters = of_type.map_or(&[][..], |d| &d.parameters);
-        parameters.iter().map(move |parameter| {
+        let of_type = site.of_type(resource_type).into_iter();
+        of_type.flat_map(|d| d.all()).map(move |(_, parameter)| {
             let number = match parameter.kind {
-                Kind::Date => parameter.digest.rotate_left(7) ^ zone,
+                Kind::Date => parameter.digest.rotate_left(7) ^ fingerprint,
                 _ => parameter.digest,
             };
             (resource_type, parameter.name, number)
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn another_zone_puts_dates_in_doubt_and_nothing_else() {
-        let doubt = Doubt::of(&zone("Asia/Karachi"), &Rules::of(&zone("UTC")));
+        let doubt = Doubt::of(&zone("Asia/Karachi"), &zone("UTC").rules());
         let check = |term: &str, expected| {
             assert_eq!(doubt.holds_term(term.as_bytes()), expected, "{term}");
         };
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn rules_are_noted_and_compared() {
-        let (here, there) = (Rules::of(&zone("UTC")), Rules::of(&zone("Asia/Karachi")));
+        let (here, there) = (zone("UTC").rules(), zone("Asia/Karachi").rules());
         assert_eq!(Rules::decode(&here.encode()), here);
         assert_ne!(here.number(), there.number());
         assert!(Doubt::of(&zone("UTC"), &here).is_empty());

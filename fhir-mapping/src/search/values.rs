@@ -1,7 +1,7 @@
 //! Search values of one resource, and their extraction under the official expressions.
 
 use super::Zone;
-use super::definitions::{self, ComponentPath, Kind, Parameter, TypeDefinitions};
+use super::definitions::{ComponentPath, Kind, Parameter, TypeDefinitions};
 use super::kinds::calendar::Span;
 use super::kinds::place::{self, Place};
 use super::kinds::quantity::{self, Amount};
@@ -19,7 +19,7 @@ pub struct SearchValues {
     pub(super) definitions: Option<&'static TypeDefinitions>,
     /// Fingerprint of the zone that dates were read in.
     pub(super) zone: u32,
-    /// Index of the parameter in the definitions, and its values; sorted by index, none empty.
+    /// Number of the parameter in the definitions, and its values; sorted by index, none empty.
     pub(super) found: Vec<(u16, Vec<Value>)>,
 }
 
@@ -48,13 +48,13 @@ impl PartialEq for SearchValues {
 impl SearchValues {
     pub(super) fn extract(resource: &Json, zone: &Zone) -> SearchValues {
         let resource_type = resource.resource_type().unwrap_or_default();
-        let definitions = definitions::of_type(resource_type);
-        let parameters = definitions.map_or(&[][..], |d| &d.parameters);
-        let found = (0_u16..)
-            .zip(parameters)
+        let definitions = zone.of_type(resource_type);
+        let parameters = definitions.into_iter().flat_map(|d| d.all());
+        let mut found: Vec<(u16, Vec<Value>)> = parameters
             .map(|(index, parameter)| (index, values_of(parameter, resource, zone)))
             .filter(|(_, values)| !values.is_empty())
             .collect();
+        found.sort_by_key(|(index, _)| *index);
         SearchValues {
             resource_type: resource_type.to_owned(),
             id: resource.id().unwrap_or_default().to_owned(),
@@ -97,10 +97,10 @@ impl SearchValues {
 
     /// The parameters that have values.
     pub(super) fn by_parameter(&self) -> impl Iterator<Item = (&'static Parameter, &[Value])> {
-        let parameters = self.definitions.map_or(&[][..], |d| &d.parameters);
-        self.found
-            .iter()
-            .filter_map(|(index, values)| Some((parameters.get(usize::from(*index))?, &**values)))
+        self.found.iter().filter_map(|(index, values)| {
+            let parameter = self.definitions?.parameter(*index)?;
+            Some((parameter, &**values))
+        })
     }
 
     /// Literal targets (`Type`, `id`) of a reference parameter, for `_include` and chains. `*` is

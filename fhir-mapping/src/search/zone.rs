@@ -1,16 +1,56 @@
 //! The site's time zone: dates without an offset are read in it, so what they find depends on it.
 
+use super::definitions::{self, Own, TypeDefinitions};
+use super::own::OwnParameter;
 use super::rules::Rules;
+use super::{Definition, definition};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-/// Site settings that searching depends on.
+/// Site settings that searching depends on: the zone, and the site's own search parameters. Clones
+/// share the latter, which may change while all go on.
 #[derive(Clone, Debug)]
 pub struct Zone {
     time: TimeZone,
     fingerprint: u32,
-    rules: Arc<OnceLock<Rules>>,
+    site: Arc<RwLock<Arc<Site>>>,
+}
+
+/// What is defined here, at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Site {
+    /// As they were adopted.
+    own: Vec<OwnParameter>,
+    /// Types with parameters of their own.
+    joined: HashMap<&'static str, &'static TypeDefinitions>,
+    rules: OnceLock<Rules>,
+}
+
+impl Site {
+    /// Of several of one name the first counts.
+    fn of(own: &[OwnParameter]) -> Site {
+        let mut by_type: HashMap<&'static str, Vec<&'static Own>> = HashMap::new();
+        for one in own {
+            let of_type = by_type.entry(one.resource_type).or_default();
+            if of_type.iter().all(|o| o.parameter.name != one.name()) {
+                of_type.push(one.own);
+            }
+        }
+        let joined = by_type.into_iter();
+        let joined = joined.filter_map(|(name, own)| Some((name, definitions::joined(name, own)?)));
+        Site {
+            own: own.to_vec(),
+            joined: joined.collect(),
+            rules: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn of_type(&self, resource_type: &str) -> Option<&'static TypeDefinitions> {
+        let joined = self.joined.get(resource_type).copied();
+        joined.or_else(|| definitions::of_type(resource_type))
+    }
 }
 
 /// Changes of offset after this are not told apart (2100-01-01).
@@ -21,13 +61,51 @@ impl Zone {
         Zone {
             fingerprint: fingerprint(&time),
             time,
-            rules: Arc::default(),
+            site: Arc::default(),
         }
     }
 
+    /// The same zone with these own parameters, apart from this one.
+    pub fn with(&self, own: &[OwnParameter]) -> Zone {
+        Zone {
+            site: Arc::new(RwLock::new(Arc::new(Site::of(own)))),
+            ..self.clone()
+        }
+    }
+
+    /// These are the site's own parameters from now on, for all clones.
+    pub fn adopt(&self, own: &[OwnParameter]) {
+        let site = Arc::new(Site::of(own));
+        *self.site.write().unwrap_or_else(PoisonError::into_inner) = site;
+    }
+
+    /// The site's own parameters.
+    pub fn own(&self) -> Vec<OwnParameter> {
+        self.site().own.clone()
+    }
+
+    /// Parameters that work for this type, the site's own last.
+    pub fn definitions(&self, resource_type: &str) -> Vec<Definition> {
+        let found = self.of_type(resource_type);
+        found.map_or_else(Vec::new, |d| d.all().map(|(_, p)| definition(p)).collect())
+    }
+
     /// The rules by which search values and terms are made here.
-    pub fn rules(&self) -> &Rules {
-        self.rules.get_or_init(|| Rules::of(self))
+    pub fn rules(&self) -> Rules {
+        let site = self.site();
+        let rules = site
+            .rules
+            .get_or_init(|| Rules::of(self.fingerprint, &site));
+        rules.clone()
+    }
+
+    pub(super) fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn of_type(&self, resource_type: &str) -> Option<&'static TypeDefinitions> {
+        let site = self.site.read().unwrap_or_else(PoisonError::into_inner);
+        site.of_type(resource_type)
     }
 
     pub(super) fn time(&self) -> &TimeZone {

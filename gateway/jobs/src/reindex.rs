@@ -1,5 +1,5 @@
-//! Brings search values and postings of an earlier release, or of another zone, to the present
-//! rules, unasked, beside all other work.
+//! Brings search values and postings of an earlier release, of another zone or from before the site
+//! defined search parameters of its own, to the present rules, unasked, beside all other work.
 
 use gateway_ground::lasting;
 use gateway_repository::Repository;
@@ -29,6 +29,13 @@ async fn rounds(repository: Repository) {
 
 /// Until the index is whole.
 async fn round(repository: &Repository) {
+    if let Err(failure) = repository.adopt_parameters().await {
+        let numbers: Vec<&str> = failure.issues.iter().map(|issue| issue.number).collect();
+        tracing::error!(
+            "search parameters: cannot change yet: {}",
+            numbers.join(" ")
+        );
+    }
     if matches!(repository.index_state(), Ok(state) if state.is_whole) {
         return;
     }

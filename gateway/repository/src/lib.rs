@@ -74,16 +74,21 @@ struct Inner {
     lanes: write::Lanes,
     /// Set when a commit has made it so; false where it must be looked up.
     is_index_whole: AtomicBool,
-    /// Woken when the index is to be made anew.
+    /// Woken when the index is to be made anew, or the rules may have changed.
     reindex_asked: tokio::sync::Notify,
     /// Woken when somebody asked for a round of the scrub.
     scrub_asked: tokio::sync::Notify,
+    /// A SearchParameter was written since somebody looked.
+    are_parameters_changed: AtomicBool,
+    /// Held by whoever notes how far the index is.
+    indexing: tokio::sync::Mutex<()>,
     /// Of paged searches.
     moments: search::Kept,
 }
 
 impl Repository {
     pub fn new(store: Store, clock: Clock, zone: Zone) -> Repository {
+        indexing::own::begin(&store, &zone);
         let is_index_whole = AtomicBool::new(indexing::standing::begin(&store, &zone));
         Repository {
             inner: Arc::new(Inner {
@@ -99,6 +104,8 @@ impl Repository {
                 is_index_whole,
                 reindex_asked: tokio::sync::Notify::new(),
                 scrub_asked: tokio::sync::Notify::new(),
+                are_parameters_changed: AtomicBool::new(false),
+                indexing: tokio::sync::Mutex::new(()),
                 moments: search::Kept::default(),
             }),
         }

@@ -165,6 +165,9 @@ impl<'p, 't> Plan<'p, 't> {
             stamped.body = content.body(stamped.version, stamped.time_ms);
         }
         if placement.becomes_head {
+            if indexing::own::is_ruling(&key.resource_type) {
+                self.inner.note_ruling();
+            }
             let new = content.map(|content| content.values_at(stamped.time_ms));
             let new_terms = new.as_ref().map(|new| new.terms()).unwrap_or_default();
             values = new.map(|new| new.encode()).unwrap_or_default();

@@ -143,7 +143,7 @@ impl Repair<'_> {
     /// Everything that is damaged, versions before what is made of them.
     fn damaged(&self) -> Result<Vec<Finding>, CliError> {
         let mut look = self.repository.store().look(LookOptions {
-            terms_of: Some(terms_of()),
+            terms_of: Some(terms_of(self.repository.store())),
             ..LookOptions::default()
         })?;
         while !look.step()? {}

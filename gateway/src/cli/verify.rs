@@ -151,7 +151,7 @@ fn verified(store: &Store, sample: Option<Sample>) -> Result<VerifyReport, CliEr
             Sample::Resources(number) => number,
             Sample::Percent(share) => (resources.saturating_mul(share) / 100).max(1),
         }),
-        terms_of: Some(gateway_repository::terms_of()),
+        terms_of: Some(gateway_repository::terms_of(store)),
         from: None,
     };
     let mut look = store.look(options)?;

@@ -2,7 +2,7 @@
 //! then made into conditions of the searched type. `and` and `or` bind alike, from left to right.
 //! Values are compared without regard to case.
 
-use super::names::{Place, Reader, find, unreadable};
+use super::names::{Place, Reader, unreadable};
 use crate::model::Issue;
 use crate::search::condition::Condition;
 use crate::search::criterion::Asked;
@@ -284,7 +284,9 @@ fn nested(
         _ => return Err(why()),
     };
     let parts = parts.map(|part| escaped(Kind::Token, &named(part)));
-    let (index, parameter) = find(at.resource_type, nested.composite).ok_or_else(why)?;
+    let (index, parameter) = reader
+        .find(at.resource_type, nested.composite)
+        .ok_or_else(why)?;
     let asked = Asked {
         parameter,
         index,
@@ -301,7 +303,7 @@ fn leaf(
     (operator, value): (&str, &str),
 ) -> Result<Option<Condition>, Issue> {
     let name = if name == "id" { "_id" } else { name };
-    let Some((index, parameter)) = find(at.resource_type, name) else {
+    let Some((index, parameter)) = reader.find(at.resource_type, name) else {
         return Ok(None);
     };
     let (modifier, prefix) = test_of(parameter.kind, operator).ok_or_else(|| {

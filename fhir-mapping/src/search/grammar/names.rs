@@ -10,6 +10,7 @@ use crate::search::definitions::{self, Kind, Parameter, is_resource_type};
 use crate::search::kinds::escape::{split, unescape};
 use crate::search::kinds::reference;
 use crate::search::words::Words;
+use crate::search::zone::Zone;
 use std::cell::Cell;
 
 /// Reads criteria within the bounds of one request.
@@ -149,7 +150,7 @@ impl<'a> Reader<'a> {
         (code, modifier): (&str, &str),
         value: &str,
     ) -> Result<Option<Condition>, Issue> {
-        let Some((index, parameter)) = find(at.resource_type, code) else {
+        let Some((index, parameter)) = self.find(at.resource_type, code) else {
             return Ok(None);
         };
         let asked = Asked {
@@ -180,7 +181,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<Condition>, Issue> {
         self.needs_reach(head)?;
         let (code, wanted) = head.split_once(':').unwrap_or((head, ""));
-        let Some((_, parameter)) = find(at.resource_type, code) else {
+        let Some((_, parameter)) = self.find(at.resource_type, code) else {
             return Err(unreadable(head, "no such parameter to chain from"));
         };
         if parameter.kind != Kind::Reference {
@@ -228,7 +229,7 @@ impl<'a> Reader<'a> {
         let (Some(code), Some(rest)) = (code, parts.next()) else {
             return Err(unreadable("_has", "not _has:Type:reference:parameter"));
         };
-        let parameter = reference_of(source, code).ok_or_else(|| {
+        let parameter = reference_of(self.asking.zone, (source, code)).ok_or_else(|| {
             unreadable("_has", "no such type, or no such reference parameter of it")
         })?;
         let points_here =
@@ -298,7 +299,9 @@ impl<'a> Reader<'a> {
             Criterion::parse(at.resource_type, asked, self.asking).map(Condition::Own)
         };
         let mut any = vec![parse(asked)?];
-        let version = find(at.resource_type, "version").filter(|(_, p)| p.kind == Kind::Token);
+        let version = self
+            .find(at.resource_type, "version")
+            .filter(|(_, p)| p.kind == Kind::Token);
         for value in split(asked.value, ',') {
             let parts = split(value, '|');
             let ([url, its], Some((index, parameter))) = (parts.as_slice(), version) else {
@@ -368,6 +371,14 @@ impl<'a> Reader<'a> {
         Ok(one_of(any))
     }
 
+    pub(super) fn find(
+        &self,
+        resource_type: &str,
+        code: &str,
+    ) -> Option<(u16, &'static Parameter)> {
+        self.asking.zone.of_type(resource_type)?.find(code)
+    }
+
     pub(super) fn spend(&self) -> Result<(), Issue> {
         let left = self.budget.get().checked_sub(1);
         let Some(left) = left else {
@@ -399,7 +410,10 @@ impl<'a> Reader<'a> {
 
 /// May the reference be to a type that has canonical urls?
 fn may_be_canonical(parameter: &Parameter) -> bool {
-    let has_url = |name: &&str| find(name, "url").is_some_and(|(_, p)| p.kind == Kind::Uri);
+    let has_url = |name: &&str| {
+        let url = definitions::of_type(name).and_then(|d| d.find("url"));
+        url.is_some_and(|(_, p)| p.kind == Kind::Uri)
+    };
     parameter.targets.is_empty() || parameter.targets.iter().any(has_url)
 }
 
@@ -411,15 +425,13 @@ fn one_of(mut any: Vec<Condition>) -> Condition {
     }
 }
 
-pub(super) fn find(resource_type: &str, code: &str) -> Option<(u16, &'static Parameter)> {
-    definitions::of_type(resource_type)?.find(code)
-}
-
 /// A reference parameter of an R4 type.
-pub(super) fn reference_of(resource_type: &str, code: &str) -> Option<&'static Parameter> {
-    let (_, parameter) = is_resource_type(resource_type)
-        .then(|| find(resource_type, code))
-        .flatten()?;
+pub(super) fn reference_of(
+    zone: &Zone,
+    (resource_type, code): (&str, &str),
+) -> Option<&'static Parameter> {
+    let of_type = is_resource_type(resource_type).then(|| zone.of_type(resource_type));
+    let (_, parameter) = of_type.flatten()?.find(code)?;
     (parameter.kind == Kind::Reference).then_some(parameter)
 }
 

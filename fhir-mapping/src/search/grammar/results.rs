@@ -2,9 +2,9 @@
 
 use super::names::reference_of;
 use crate::model::{Issue, IssueCode};
-use crate::search::Include;
 use crate::search::definitions::{TypeDefinitions, is_resource_type};
 use crate::search::sort::{self, SortBy};
+use crate::search::{Include, Zone};
 
 /// `_summary` (R4 3.1.1.5.8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(in crate::search) fn elements(text: &str) -> Result<Vec<String>, Issue> {
 }
 
 /// `Type:parameter[:TargetType]`, `Type:*` or `*`; `None` when it names what is not there.
-pub(in crate::search) fn include(text: &str, modifier: &str) -> Option<Include> {
+pub(in crate::search) fn include(text: &str, modifier: &str, zone: &Zone) -> Option<Include> {
     let iterate = match modifier {
         "" => false,
         "iterate" | "recurse" => true,
@@ -113,7 +113,7 @@ pub(in crate::search) fn include(text: &str, modifier: &str) -> Option<Include> 
     let is_known = match (source, parameter) {
         ("*", "*") => true,
         (_, "*") => is_resource_type(source),
-        _ => reference_of(source, parameter).is_some(),
+        _ => reference_of(zone, (source, parameter)).is_some(),
     };
     (is_known && rest.is_none() && target.is_none_or(is_resource_type)).then(|| Include {
         source_type: source.to_owned(),

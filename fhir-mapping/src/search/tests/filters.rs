@@ -24,7 +24,7 @@ fn holds(resource: &str, filter: &str) -> Result<bool, String> {
     let pairs = [("_filter".to_owned(), filter.to_owned())];
     let query = Query::parse_with(resource.resource_type().unwrap(), &pairs, &asking);
     let query = query.map_err(|issues| format!("{} {}", issues[0].number, issues[0].text))?;
-    let values = SearchValues::decode(&extract(&resource, &zone).encode()).unwrap();
+    let values = SearchValues::decode(&extract(&resource, &zone).encode(), &zone).unwrap();
     let found = query.matches(&values);
     let terms = values.terms();
     let proposed = |group: &Vec<Vec<u8>>| group.iter().any(|term| terms.contains(term));

@@ -185,7 +185,7 @@ fn found_by(resource: &Json, name: &str, value: &str) {
     for zone in [zone("UTC"), zone("Asia/Karachi"), zone("America/New_York")] {
         let pairs = [(name.to_owned(), value.to_owned())];
         let query = Query::parse("Patient", &pairs, Handling::Strict, &zone).unwrap();
-        let values = SearchValues::decode(&extract(resource, &zone).encode()).unwrap();
+        let values = SearchValues::decode(&extract(resource, &zone).encode(), &zone).unwrap();
         let shown: String = value.chars().take(40).collect();
         assert!(query.matches(&values), "{name}={shown:?} in {zone:?}");
         let terms = values.terms();

@@ -244,7 +244,7 @@ fn proven(resource_type: &str, made: Object, (name, text): (&str, &str)) {
     let query = Query::parse(resource_type, &pairs, Handling::Strict, &zone)
         .unwrap_or_else(|issues| panic!("{resource_type}.{name}={text}: {issues:?}"));
     let made = Json::Object(made);
-    let values = SearchValues::decode(&extract(&made, &zone).encode()).unwrap();
+    let values = SearchValues::decode(&extract(&made, &zone).encode(), &zone).unwrap();
     assert!(
         query.matches(&values),
         "{resource_type}.{name}={text} misses {made:?}"

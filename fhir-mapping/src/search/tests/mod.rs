@@ -56,7 +56,7 @@ fn query(resource_type: &str, text: &str, zone: &Zone) -> Query {
 fn check_in(resource: &str, text: &str, expected: bool, zone: &Zone) {
     let resource = tree(resource);
     let query = query(resource.resource_type().unwrap(), text, zone);
-    let values = SearchValues::decode(&extract(&resource, zone).encode()).unwrap();
+    let values = SearchValues::decode(&extract(&resource, zone).encode(), zone).unwrap();
     assert_eq!(query.matches(&values), expected, "{text} in {zone:?}");
     let terms = values.terms();
     let proposed = |group: &Vec<Vec<u8>>| group.iter().any(|term| terms.contains(term));

@@ -98,7 +98,7 @@ fn every_official_example() {
         };
         let values = extract(&resource, &zone("UTC"));
         assert_eq!(
-            SearchValues::decode(&values.encode()).as_ref(),
+            SearchValues::decode(&values.encode(), &zone("UTC")).as_ref(),
             Some(&values),
             "{path:?}"
         );

@@ -39,7 +39,7 @@ fn shelve(bundles: &[Json], zone: &Zone) -> Shelf {
     };
     let entries = bundles.iter().flat_map(|b| b.items("entry"));
     for resource in entries.filter_map(|entry| entry.get("resource")) {
-        let values = SearchValues::decode(&extract(resource, zone).encode()).unwrap();
+        let values = SearchValues::decode(&extract(resource, zone).encode(), zone).unwrap();
         for term in values.terms() {
             shelf
                 .postings

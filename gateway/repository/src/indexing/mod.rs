@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod older;
+pub(super) mod own;
 pub(super) mod reindex;
 pub(super) mod standing;
 
@@ -24,7 +25,7 @@ pub(crate) fn kept(view: &View<'_>, rid: Rid, zone: &Zone) -> Result<Kept, Store
     let Some(bytes) = view.values(rid)? else {
         return Ok(Kept::Gone);
     };
-    let values = SearchValues::decode(&bytes).filter(|values| values.is_of(zone));
+    let values = SearchValues::decode(&bytes, zone).filter(|values| values.is_of(zone));
     Ok(values.map_or(Kept::Stale, Kept::Values))
 }
 
@@ -57,8 +58,13 @@ pub(crate) fn extracted(
 }
 
 /// For a look over the store: the terms that stored search values have posted.
-pub fn terms_of() -> store::TermsOf {
-    std::sync::Arc::new(|bytes| SearchValues::decode(bytes).map(|values| values.terms()))
+pub fn terms_of(store: &store::Store) -> store::TermsOf {
+    // What values mean depends on the site's own parameters, not on its zone.
+    let zone = Zone::of(jiff::tz::TimeZone::UTC);
+    own::begin(store, &zone);
+    std::sync::Arc::new(move |bytes| {
+        SearchValues::decode(bytes, &zone).map(|values| values.terms())
+    })
 }
 
 /// Terms that a head has posted.
@@ -99,7 +105,7 @@ pub(crate) fn posted(
         return Ok(Posted::default());
     };
     let values = view.values(head.rid)?;
-    if let Some(values) = values.and_then(|bytes| SearchValues::decode(&bytes)) {
+    if let Some(values) = values.and_then(|bytes| SearchValues::decode_former(&bytes, zone)) {
         return Ok(Posted::certain(values.terms()));
     }
     let guessed = extracted(view, head.rid, zone)?;

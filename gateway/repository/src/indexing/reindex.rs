@@ -96,6 +96,8 @@ impl Repository {
     /// ended, also after a crash. Values are made on a thread of their own, so that the writer only
     /// writes.
     pub async fn reindex_batch(&self) -> Result<bool, Failure> {
+        self.adopt_parameters().await?;
+        let _alone = self.inner.indexing.lock().await;
         let repository = self.clone();
         let prepared = tokio::task::spawn_blocking(move || repository.prepare());
         let Some(batch) = prepared.await.map_err(|_panicked| stopped())?? else {
@@ -106,6 +108,7 @@ impl Repository {
         let committed = self.submit(plan).await;
         let (_, is_whole) = committed.map_err(commit_failure)?;
         if is_whole {
+            // Nobody changes the rules while this batch has the lock.
             self.inner.is_index_whole.store(true, Ordering::SeqCst);
         }
         Ok(is_whole)
@@ -187,7 +190,7 @@ fn renewed(
         return Ok(None);
     }
     // Terms that only other rules posted stay: they propose a candidate too many.
-    let old = SearchValues::decode(&kept).map(|old| old.terms());
+    let old = SearchValues::decode_former(&kept, zone).map(|old| old.terms());
     let terms = new.terms();
     let mut diff = indexing::diff(old.unwrap_or_default(), terms.clone());
     if posts_all {
@@ -350,6 +353,82 @@ mod tests {
         // The day began the evening before, by the hours that buckets are of.
         assert_eq!(posted(&moved, "Patient/birthdateD1979-12-31"), 40);
         assert!(is_whole(&moved) && !is_whole(&made("UTC")));
+    }
+
+    /// A parameter of the site's own: old resources are posted, it is in force after a restart, and
+    /// its postings are trusted only when all have them; when it comes back, it is made anew.
+    #[tokio::test]
+    async fn own_parameters_are_indexed_and_outlive_a_restart() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = fresh::store(&folder.path().join("data"));
+        let zone = || Zone::of(jiff::tz::TimeZone::UTC);
+        let made = || Repository::new(store.clone(), Clock::system(0), zone());
+        let repository = made();
+        leave_behind(&store, 70);
+        repository.doubt_index().await.unwrap();
+        finish(&repository).await;
+        let put = async |repository: &Repository, status: &str| {
+            let text = format!(
+                r#"{{"resourceType":"SearchParameter","id":"sex","url":"http://x.org/sex","status":"{status}",
+                  "base":["Patient"],"code":"sex","type":"token","expression":"Patient.gender"}}"#
+            );
+            write(repository, "sex", &text).await;
+        };
+        put(&repository, "active").await;
+        assert!(repository.adopt_parameters().await.unwrap());
+        assert!(!repository.adopt_parameters().await.unwrap(), "nothing new");
+        assert!(doubts(&repository, "sex") && !doubts(&repository, "gender"));
+        assert_eq!(count(&repository, "sex=female"), 70);
+        assert_eq!(posted(&repository, "Patient/sex=female"), 0);
+        assert!(!repository.reindex_batch().await.unwrap());
+        // Cut off here: the next start knows it, and goes on.
+        let repository = made();
+        assert!(doubts(&repository, "sex"));
+        assert_eq!(count(&repository, "sex=female"), 70);
+        finish(&repository).await;
+        assert_eq!(posted(&repository, "Patient/sex=female"), 70);
+        assert!(is_whole(&made()) && count(&made(), "sex=female") == 70);
+        put(&repository, "retired").await;
+        finish(&repository).await;
+        assert_eq!(
+            posted(&repository, "Patient/sex=female"),
+            0,
+            "they are taken away"
+        );
+        let pairs = [("sex".to_owned(), "female".to_owned())];
+        assert!(Query::parse("Patient", &pairs, Handling::Strict, repository.zone()).is_err());
+        let text = r#"{"resourceType":"Patient","id":"new","gender":"female"}"#;
+        write(&repository, "new", text).await;
+        put(&repository, "active").await;
+        repository.adopt_parameters().await.unwrap();
+        assert!(
+            doubts(&repository, "sex"),
+            "the new one has no such posting"
+        );
+        assert_eq!(count(&repository, "sex=female"), 71);
+        finish(&repository).await;
+        assert_eq!(count(&repository, "sex=female"), 71);
+        assert_eq!(posted(&repository, "Patient/sex=female"), 71);
+    }
+
+    async fn write(repository: &Repository, id: &str, text: &str) {
+        let transaction = Transaction {
+            actor: Actor {
+                name: "test".to_owned(),
+                origin: Origin {
+                    kind: OriginKind::Client,
+                    number: 0,
+                },
+            },
+            writes: vec![Write::Update {
+                id: id.to_owned(),
+                resource: parse(text.as_bytes(), Limits::default()).unwrap(),
+                if_match: None,
+            }],
+            rows: Vec::new(),
+            resolve_conditional_references: false,
+        };
+        repository.write(transaction).await.unwrap();
     }
 
     #[tokio::test]

@@ -68,7 +68,7 @@ pub(crate) fn standing(view: &View<'_>, zone: &Zone) -> Result<Standing, StoreEr
     let row = view.row(Table::Site, STANDING)?.unwrap_or_default();
     let text = std::str::from_utf8(&row).unwrap_or_default();
     let mut words = text.split(' ');
-    if words.next() != Some(number_of(zone.rules()).as_str()) {
+    if words.next() != Some(number_of(&zone.rules()).as_str()) {
         return Ok(from_start);
     }
     Ok(match words.next() {
@@ -94,14 +94,14 @@ pub(super) fn rows(
         Standing::Upto {
             posts_all: true, ..
         } => Rules::default(),
-        Standing::Upto { .. } => made_by(view)?.shared(rules),
+        Standing::Upto { .. } => made_by(view)?.shared(&rules),
     };
     let state = match standing {
         Standing::Whole => DONE.to_owned(),
         Standing::Upto { rid, posts_all } if posts_all => format!("{} {ALL}", rid.0),
         Standing::Upto { rid, .. } => rid.0.to_string(),
     };
-    let standing = format!("{} {state}", number_of(rules));
+    let standing = format!("{} {state}", number_of(&rules));
     let mut rows = vec![row(STANDING, standing.into_bytes())];
     let made_by = made_by.encode();
     if view.row(Table::Site, MADE_BY)?.as_ref() != Some(&made_by) {

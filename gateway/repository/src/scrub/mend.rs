@@ -40,7 +40,7 @@ impl Repository {
             return Ok(None);
         };
         let snapshot = self.store().snapshot()?;
-        Ok(name_of(&snapshot.view(), rid))
+        Ok(name_of((&snapshot.view(), self.zone()), rid))
     }
 
     async fn mended(
@@ -71,7 +71,7 @@ fn planned(view: &View<'_>, zone: &Zone, about: Damage) -> Result<Option<WriteSe
             let Some(values) = view.values(rid)? else {
                 return Ok(None);
             };
-            let terms = SearchValues::decode(&values).map(|values| values.terms());
+            let terms = SearchValues::decode(&values, zone).map(|values| values.terms());
             Ok(terms.map(|terms| posted_anew(rid, terms, values)))
         }
         Damage::Values(rid) => {
@@ -81,7 +81,7 @@ fn planned(view: &View<'_>, zone: &Zone, about: Damage) -> Result<Option<WriteSe
         Damage::Stray(rid, blinded) => {
             let terms = match view.head_of(rid)? {
                 Some(head) if !head.deleted => view.values(rid)?.map(|values| {
-                    let values = SearchValues::decode(&values);
+                    let values = SearchValues::decode(&values, zone);
                     values.map(|values| values.terms())
                 }),
                 _ => Some(Some(Vec::new())),
@@ -144,7 +144,7 @@ fn kept_in(view: &View<'_>, about: Damage) -> Result<Option<Mend>, StoreError> {
 }
 
 /// From any version that opens, or from the search values.
-fn name_of(view: &View<'_>, rid: Rid) -> Option<String> {
+fn name_of((view, zone): (&View<'_>, &Zone), rid: Rid) -> Option<String> {
     let named = |resource_type: &str, id: &str| format!("{resource_type}/{id}");
     let mut before = None;
     while let Ok(found) = view.history(rid, before, 1) {
@@ -157,7 +157,7 @@ fn name_of(view: &View<'_>, rid: Rid) -> Option<String> {
         }
     }
     let values = view.values(rid).ok().flatten()?;
-    let values = SearchValues::decode(&values)?;
+    let values = SearchValues::decode(&values, zone)?;
     let (resource_type, id) = values.key();
     Some(named(resource_type, id))
 }

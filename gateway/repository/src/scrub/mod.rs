@@ -61,7 +61,7 @@ impl Repository {
         });
         let look = self.store().look(LookOptions {
             sample: None,
-            terms_of: Some(indexing::terms_of()),
+            terms_of: Some(indexing::terms_of(self.store())),
             from,
         })?;
         let now_ms = self.clock().now_ms();

@@ -184,7 +184,7 @@ impl<'t> Ground<'t> {
     }
 
     fn former(&self, since: &Since, rid: Rid) -> Result<Option<Rc<SearchValues>>, Failure> {
-        if let Some(known) = since.known(rid) {
+        if let Some(known) = since.known(rid, self.zone) {
             return Ok(known.map(Rc::new));
         }
         self.spend(BODY_ROWS)?;

@@ -5,7 +5,7 @@ use super::candidates::Group;
 use super::ground::{Ground, TOO_COSTLY};
 use super::judge::{Judge, has_url};
 use super::scan::{Asked, Scan};
-use fhir_mapping::search::{Include, Query, SearchValues, definitions, reference_terms};
+use fhir_mapping::search::{Include, Query, SearchValues, Zone, reference_terms};
 use fhir_mapping::validate::resource_types;
 use gateway_ground::failure::Failure;
 use std::collections::{HashMap, HashSet};
@@ -67,7 +67,7 @@ struct Round {
 }
 
 impl Round {
-    fn of(query: &Query, is_first: bool) -> Round {
+    fn of((query, zone): (&Query, &Zone), is_first: bool) -> Round {
         let taken = |include: &&Include| is_first || include.iterate;
         Round {
             forward: query.includes().iter().filter(taken).cloned().collect(),
@@ -75,21 +75,21 @@ impl Round {
                 .rev_includes()
                 .iter()
                 .filter(taken)
-                .flat_map(references_of)
+                .flat_map(|include| references_of(include, zone))
                 .collect(),
         }
     }
 }
 
 /// The reference parameters that an include stands for.
-fn references_of(include: &Include) -> Vec<(String, &'static str, Option<String>)> {
+fn references_of(include: &Include, zone: &Zone) -> Vec<(String, &'static str, Option<String>)> {
     let types: Vec<&str> = match include.source_type.as_str() {
         "*" => resource_types().to_vec(),
         name => vec![name],
     };
     let mut found = Vec::new();
     for name in types {
-        for definition in definitions(name) {
+        for definition in zone.definitions(name) {
             let is_meant = include.parameter == "*" || include.parameter == definition.name;
             if is_meant && definition.kind == "reference" {
                 let target = include.target_type.clone();
@@ -103,7 +103,7 @@ fn references_of(include: &Include) -> Vec<(String, &'static str, Option<String>
 impl Gathering<'_, '_> {
     fn gather(&mut self, query: &Query, matches: &[Rid]) -> Result<(), Failure> {
         let mut open = matches.to_vec();
-        let mut round = Round::of(query, true);
+        let mut round = Round::of((query, self.judge.ground.zone()), true);
         while !open.is_empty() && !self.included.is_cut {
             let mut found = Vec::new();
             for rid in open {
@@ -115,7 +115,7 @@ impl Gathering<'_, '_> {
                     return Ok(());
                 }
             }
-            round = Round::of(query, false);
+            round = Round::of((query, self.judge.ground.zone()), false);
             open = found;
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use super::ground::{Ground, Moment};
 use crate::indexing;
-use fhir_mapping::search::SearchValues;
+use fhir_mapping::search::{SearchValues, Zone};
 use gateway_ground::failure::Failure;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -104,11 +104,11 @@ impl Since {
     }
 
     /// What was learnt of a resource; `None` when nothing was.
-    pub(super) fn known(&self, rid: Rid) -> Option<Option<SearchValues>> {
+    pub(super) fn known(&self, rid: Rid, zone: &Zone) -> Option<Option<SearchValues>> {
         let former = self.former.borrow();
         match former.values.get(&rid)? {
             None => Some(None),
-            Some(bytes) => SearchValues::decode(bytes).map(Some),
+            Some(bytes) => SearchValues::decode(bytes, zone).map(Some),
         }
     }
 

@@ -190,6 +190,12 @@ impl Prepared {
         let (now, remade) = self.resolve_again(view)?;
         let resolution = now.as_ref().unwrap_or(&self.resolution);
         let contents = remade.as_ref().unwrap_or(contents);
+        // The site's search parameters changed since the values were made.
+        let zone = self.repository.zone();
+        let is_current = |content: &Unstamped| content.values().is_current(zone);
+        if !contents.iter().flatten().all(is_current) {
+            return Err(Refusal::Raced);
+        }
         let mut plan = Plan::new(&self.repository, view, &self.transaction.actor);
         let mut written = Vec::with_capacity(contents.len());
         for (index, (write, content)) in self.transaction.writes.iter().zip(contents).enumerate() {

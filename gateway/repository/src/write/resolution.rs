@@ -7,6 +7,7 @@ use super::asked::{Check, Transaction, Write, set_id};
 use super::conditions::At;
 use super::references::Substitutions;
 use super::reserved;
+use crate::indexing;
 use fhir_mapping::model::{Json, Limits, parse};
 use fhir_mapping::patch::Patch;
 use fhir_mapping::search::Zone;
@@ -79,14 +80,20 @@ impl Resolution {
             Some(copy) => Unstamped::new(&copy, zone),
             None => Unstamped::new(resource, zone),
         };
+        let own = zone.own();
         let writes = transaction.writes.iter().enumerate();
         writes
             .map(|(index, write)| {
+                if let Some(resource) = write.resource() {
+                    indexing::own::check(resource, &own).map_err(|failure| (index, failure))?;
+                }
                 let found = self.existing.get(&index).and_then(|found| found.first());
                 Ok(match (write, self.bases.get(&index), found) {
                     (Write::Patch { patch, check, .. }, Some(base), _) => {
                         let patched = patched(&base.body, patch, check);
                         let patched = patched.map_err(|failure| (index, failure))?;
+                        let checked = indexing::own::check(&patched, &own);
+                        checked.map_err(|failure| (index, failure))?;
                         Some(content(&patched))
                     }
                     (Write::UpdateWhere { resource, .. }, _, Some(found)) => {

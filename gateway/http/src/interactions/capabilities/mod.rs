@@ -8,7 +8,7 @@ use super::search::claims;
 use super::{Surface, answers, preconditions, read};
 use crate::exchange::{Answer, Exchange};
 use fhir_mapping::model::{IssueCode, Json, format};
-use fhir_mapping::search::Doubt;
+use fhir_mapping::search::{Doubt, Zone};
 use fhir_mapping::validate::resource_types;
 use gateway_ground::failure::{Category, Failure};
 use http::{HeaderValue, header};
@@ -75,6 +75,9 @@ pub(super) async fn answer(surface: &Surface, exchange: &Exchange) -> Result<Ans
     Ok(cached(text, exchange))
 }
 
+/// What is searched here, and what of it is in doubt.
+type Told<'a> = (&'a Zone, Option<&'a Doubt>);
+
 /// While a reindex is under way, parameters that it must renew are not claimed.
 fn whole(surface: &Surface, base_url: &str) -> Result<String, Failure> {
     static TEXTS: [OnceLock<String>; 2] = [OnceLock::new(), OnceLock::new()];
@@ -83,9 +86,13 @@ fn whole(surface: &Surface, base_url: &str) -> Result<String, Failure> {
         0 | 1 => (single, "single"),
         _ => (multiple, "multiple"),
     };
-    let text = match surface.repository.index_doubt()? {
-        Some(doubt) => Cow::Owned(format(&statement(conditional_delete, Some(&doubt)))),
-        None => Cow::Borrowed(text.get_or_init(|| format(&statement(conditional_delete, None)))),
+    let zone = surface.repository.zone();
+    let doubt = surface.repository.index_doubt()?;
+    let told = (zone, doubt.as_ref());
+    // A site without search parameters of its own says the same as all others.
+    let text = match doubt.is_none() && zone.own().is_empty() {
+        true => Cow::Borrowed(text.get_or_init(|| format(&statement(conditional_delete, told)))),
+        false => Cow::Owned(format(&statement(conditional_delete, told))),
     };
     // `http` becomes `ws`, `https` becomes `wss`.
     let socket = base_url.replacen("http", "ws", 1) + "/websocket";
@@ -129,18 +136,18 @@ fn about(kind: &str) -> Vec<(&'static str, Json)> {
     ]
 }
 
-fn statement(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
+fn statement(conditional_delete: &str, told: Told) -> Json {
     let mut members = about("CapabilityStatement");
     members.extend([
         ("fhirVersion", "4.0.1".into()),
         ("format", Json::array(FORMATS.map(Json::from))),
         ("patchFormat", Json::array(PATCH_FORMATS.map(Json::from))),
-        ("rest", Json::array([rest(conditional_delete, doubt)])),
+        ("rest", Json::array([rest(conditional_delete, told)])),
     ]);
     Json::object(members)
 }
 
-fn rest(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
+fn rest(conditional_delete: &str, told: Told) -> Json {
     let types = resource_types()
         .iter()
         .filter(|name| !NOT_STORED.contains(name));
@@ -158,7 +165,7 @@ fn rest(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
         ("security", Json::object([("description", security.into())])),
         (
             "resource",
-            Json::array(types.map(|name| resource(name, conditional_delete, doubt))),
+            Json::array(types.map(|name| resource(name, conditional_delete, told))),
         ),
         (
             "interaction",
@@ -170,7 +177,7 @@ fn rest(conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
     ])
 }
 
-fn resource(name: &str, conditional_delete: &str, doubt: Option<&Doubt>) -> Json {
+fn resource(name: &str, conditional_delete: &str, told: Told) -> Json {
     let mut row = vec![
         ("type", Json::from(name)),
         ("interaction", codes(INTERACTIONS)),
@@ -182,7 +189,7 @@ fn resource(name: &str, conditional_delete: &str, doubt: Option<&Doubt>) -> Json
         ("conditionalUpdate", true.into()),
         ("conditionalDelete", conditional_delete.into()),
     ];
-    row.extend(claims::of_type(name, doubt));
+    row.extend(claims::of_type(name, told));
     let operations = operations(|row| row.is_of_type(name));
     if operations != Json::array([]) {
         row.push(("operation", operations));

@@ -3,7 +3,7 @@
 
 use fhir_mapping::compartment;
 use fhir_mapping::model::Json;
-use fhir_mapping::search::{Definition, Doubt, definitions};
+use fhir_mapping::search::{Definition, Doubt, Zone, definitions};
 use fhir_mapping::validate::resource_types;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -66,10 +66,10 @@ const CHAINS: &str = "may be chained, as in {}.parameter or {}:Type.parameter";
 /// is in doubt is not claimed: it is found, but not yet by the index.
 pub(in crate::interactions) fn of_type(
     name: &str,
-    doubt: Option<&Doubt>,
+    (zone, doubt): (&Zone, Option<&Doubt>),
 ) -> Vec<(&'static str, Json)> {
     let is_ready = |source: &str, name: &str| doubt.is_none_or(|d| !d.holds(source, name));
-    let mut known = definitions(name);
+    let mut known = zone.definitions(name);
     known.retain(|known| is_ready(name, known.name));
     let references = known.iter().filter(|known| known.kind == "reference");
     let mut includes: Vec<Json> = references
@@ -169,7 +169,7 @@ fn reverse(name: &str) -> &'static [String] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fhir_mapping::search::{Asking, Handling, Include, Query, Zone};
+    use fhir_mapping::search::{Asking, Handling, Include, Query};
 
     /// Each claimed modifier is understood for every parameter that claims it, chains included.
     #[test]
@@ -211,7 +211,7 @@ mod tests {
                 ("searchInclude", "_include"),
                 ("searchRevInclude", "_revinclude"),
             ] {
-                let rows = of_type(name, None);
+                let rows = of_type(name, (&zone, None));
                 let found = rows.iter().find(|(key, _)| *key == claim);
                 for value in found
                     .iter()

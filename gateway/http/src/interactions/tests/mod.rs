@@ -7,6 +7,7 @@ mod conditional;
 mod findable;
 mod histories;
 mod hostile;
+mod own_parameters;
 mod paging;
 mod patching;
 mod reindexing;
