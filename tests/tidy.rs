@@ -26,7 +26,8 @@ const LONG_FILES: [&str; 2] = [
 ];
 
 /// Folders that are registries of equals and may be wide.
-const WIDE_FOLDERS: [&str; 4] = [
+const WIDE_FOLDERS: [&str; 5] = [
+    "gateway/src/cli",
     "gateway/http/src/interactions/operations",
     "gateway/http/src/interactions",
     "store/src/codec",

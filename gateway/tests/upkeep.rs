@@ -244,10 +244,8 @@ fn check_searches(site: &Site) {
     }
 }
 
-#[test]
-fn a_reindex_that_a_kill_cut_off_goes_on_and_nothing_is_trusted_before_its_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let site = Site::start(folder.path());
+/// 2,400 patients.
+fn load(site: &Site) {
     for bundle in 0..6 {
         let entry = |number: u32| {
             let gender = if number.is_multiple_of(2) {
@@ -271,6 +269,13 @@ fn a_reindex_that_a_kill_cut_off_goes_on_and_nothing_is_trusted_before_its_end()
         );
         site.check("POST /fhir", &body, (200, ""));
     }
+}
+
+#[test]
+fn a_reindex_that_a_kill_cut_off_goes_on_and_nothing_is_trusted_before_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = Site::start(folder.path());
+    load(&site);
     check_searches(&site);
     let mut caught = None;
     for _ in 0..50 {
