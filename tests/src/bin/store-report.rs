@@ -4,13 +4,18 @@
 #![allow(clippy::disallowed_methods)] // and measures real time
 
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tests::client::Connection;
 use tests::site::{Site, wayside};
+use tests::speed::load::{Plan, drive};
 use tests::{damage_report, kills};
 
 /// Resources in one transaction Bundle of the load.
 const BUNDLE_SIZE: u64 = 100;
+/// Mixed load lasts so often so long; memory is looked at after each.
+const MIXED_SPANS: usize = 5;
+const MIXED_SPAN: Duration = Duration::from_secs(2);
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
@@ -54,7 +59,9 @@ async fn size(data: &Path, resources: u64) {
         let reply = connection.send("POST", "/fhir", &[], text).await.unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
-    let rate = resources as f64 / start.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
+    let rate = resources as f64 / seconds;
+    println!("    loaded in {seconds:.1} s");
     verdict(
         "loaded a second (at least 3,000)",
         format!("{rate:.0}"),
@@ -76,11 +83,50 @@ async fn size(data: &Path, resources: u64) {
         println!("    {line}");
     }
     let file = std::fs::metadata(data.join("data.mdb")).unwrap().len() as f64;
+    println!("    bytes a resource {:.0}", file / resources as f64);
     let ratio = file / json as f64;
     verdict(
         "bytes on disk to raw JSON (at most 0.6)",
         format!("{ratio:.2}"),
         ratio <= 0.6,
+    );
+    // Last, for it writes.
+    let site = Site::start(data, &[]);
+    mixed(&site, resources).await;
+    assert!(site.terminate());
+}
+
+/// Reads, searches and writes at once; the most memory that the process had of its own meanwhile.
+async fn mixed(site: &Site, resources: u64) {
+    let plan: Plan = Arc::new(move |c, n| {
+        let at = (c * 7919 + n).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let at = at % resources;
+        match n % 8 {
+            0 => ("PUT", format!("/fhir/Observation/s-{at}"), observation(at)),
+            1 | 2 => {
+                let search = format!("Observation?patient=Patient/p-{}&_sort=-date", at / 50);
+                ("GET", format!("/fhir/{search}&_count=10"), String::new())
+            }
+            _ => ("GET", format!("/fhir/Observation/s-{at}"), String::new()),
+        }
+    });
+    let mut most = 0;
+    for _ in 0..MIXED_SPANS {
+        let load = drive(site.http, 16, MIXED_SPAN, plan.clone(), || {
+            site.cpu_seconds()
+        })
+        .await;
+        most = most.max(site.private_bytes());
+        println!(
+            "    mixed load: {:.0} /s, p99 {:.1} ms",
+            load.per_second, load.p99_ms
+        );
+    }
+    let megabytes = most as f64 / 1e6;
+    verdict(
+        "MB of memory under mixed load (at most 200)",
+        format!("{megabytes:.0}"),
+        megabytes <= 200.0,
     );
 }
 

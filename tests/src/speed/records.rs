@@ -78,12 +78,19 @@ fn put(url: &str, resource: &str) -> String {
     format!(r#"{{"resource":{resource},"request":{{"method":"PUT","url":"{url}"}}}}"#)
 }
 
+/// Made over six years, at hours of day: as many a day as a site of this size would have.
 fn observation(patient: &str, n: u64) -> String {
-    let (code, month, day) = (n % 10, n % 12 + 1, n % 28 + 1);
+    let code = n % 10;
+    let seed = patient
+        .bytes()
+        .fold(n, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
+    let chance = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+    let (year, month, day) = (2020 + chance % 6, chance / 7 % 12 + 1, chance / 91 % 28 + 1);
+    let (hour, minute) = (8 + chance / 2_999 % 10, chance / 31_013 % 60);
     format!(
         r#"{{"resourceType":"Observation","id":"{patient}-{n}","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}}]}}],
 "code":{{"coding":[{{"system":"http://loinc.org","code":"c{code}","display":"Glucose [Mass/volume] in Blood"}}],"text":"Glucose"}},
-"subject":{{"reference":"Patient/{patient}"}},"effectiveDateTime":"2025-{month:02}-{day:02}T08:30:00+03:00",
+"subject":{{"reference":"Patient/{patient}"}},"effectiveDateTime":"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:00+03:00",
 "performer":[{{"reference":"Practitioner/t{code}"}}],
 "valueQuantity":{{"value":{n}.50,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}}}}"#
     )

@@ -28,7 +28,7 @@ const BUSY_SHARE: f64 = 0.1;
 /// From the first size to the whole, a request may take so much longer.
 const GROWTH_MAX: f64 = 1.5;
 
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 8] = [
     Figure {
         name: "Patient?identifier=",
         bound_us: Some(120.0),
@@ -81,11 +81,6 @@ const FIGURES: [Figure; 9] = [
             let code = n % 10;
             format!("/fhir/Observation?code=http://loinc.org|c{code}&_sort=-date&_count=10")
         },
-    },
-    Figure {
-        name: "Observation?_sort=-_lastUpdated&_count=10",
-        bound_us: None,
-        plan: |_, _| "/fhir/Observation?_sort=-_lastUpdated&_count=10".to_owned(),
     },
     Figure {
         name: "Observation?subject:Patient.identifier=&_count=10",
