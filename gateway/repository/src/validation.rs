@@ -7,8 +7,9 @@ use super::terminology::Shelf;
 use fhir_mapping::fhirpath::Outside;
 use fhir_mapping::model::{Issue, IssueCode, Json, Severity};
 use fhir_mapping::terminology::Terminology;
-use fhir_mapping::validate::{Judgement, Profile, Profiles, Surroundings, judge};
+use fhir_mapping::validate::{Judgement, Profile, Profiles, Surroundings, conforms, judge};
 use gateway_ground::failure::{Category, Failure};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::{Rid, VersionId};
@@ -48,9 +49,14 @@ impl Repository {
         profiles.gather_extensions(resource, &mut fetch);
         let now = gateway_ground::clock::format_instant(self.clock().now_ms());
         let view = snapshot.view();
+        let loaded = |url: &str| self.profile(&shelf, url).ok().flatten();
         let around = Around {
             terminology: Terminology::new(&shelf),
             resolved: Resolved::new(&view, &self.inner.opened),
+            loaded: &loaded,
+            now: &now,
+            steps: Cell::new(CONFORMS_STEPS_MAX),
+            depth: Cell::new(0),
         };
         let surroundings = Surroundings {
             now: Some(&now),
@@ -109,7 +115,19 @@ fn not_loaded(url: &str) -> Issue {
 struct Around<'t> {
     terminology: Terminology<'t>,
     resolved: Resolved<'t>,
+    /// A profile that this site has loaded.
+    loaded: &'t dyn Fn(&str) -> Option<Arc<Profile>>,
+    now: &'t str,
+    /// What all `conformsTo()` of one judgement may still take.
+    steps: Cell<u64>,
+    /// `conformsTo()` within each other.
+    depth: Cell<usize>,
 }
+
+/// As many steps as the rules of the resource itself.
+const CONFORMS_STEPS_MAX: u64 = 12_000_000;
+/// A profile whose rule asks for itself is not followed further.
+const CONFORMS_DEPTH_MAX: usize = 3;
 
 impl Outside for Around<'_> {
     fn member_of(&self, value_set: &str, system: Option<&str>, code: &str) -> Option<bool> {
@@ -117,8 +135,28 @@ impl Outside for Around<'_> {
         self.terminology.holds(&set, system, code).ok()
     }
 
-    fn conforms_to(&self, _value: &Json, _profile: &str) -> Option<bool> {
-        None
+    /// Of whole resources: an element alone does not tell its type.
+    fn conforms_to(&self, value: &Json, profile: &str) -> Option<bool> {
+        value.resource_type()?;
+        let depth = self.depth.get();
+        if depth >= CONFORMS_DEPTH_MAX {
+            return None;
+        }
+        let url = [profile.to_owned()];
+        let (profiles, _missing) = Profiles::gather(&url, &mut |url: &str| (self.loaded)(url));
+        let surroundings = Surroundings {
+            now: Some(self.now),
+            outside: Some(self),
+        };
+        let before = self.steps.get();
+        let mut steps = before;
+        self.depth.set(depth + 1);
+        let answer = conforms(value, profile, (&profiles, surroundings), &mut steps);
+        self.depth.set(depth);
+        // Those within it have taken theirs.
+        let left = self.steps.get().saturating_sub(before - steps);
+        self.steps.set(left);
+        answer
     }
 
     fn resolve(&self, reference: &str) -> Option<&Json> {

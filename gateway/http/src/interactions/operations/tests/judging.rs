@@ -155,3 +155,42 @@ async fn rules_look_at_what_is_stored_and_extensions_at_their_definitions() {
     .await;
     assert_snapshot!(check(&site, "POST Patient/$validate", body).await, @"error structure Patient.modifierExtension[0].value | E-VAL-37: the profile allows code here");
 }
+
+/// A profile of Patient with one rule, and what else its elements are to be.
+fn ruled(url: &str, rule: &str, elements: &str) -> String {
+    format!(
+        r#"{{"resourceType":"StructureDefinition","id":"{}","url":"{url}","name":"R","status":"active",
+      "kind":"resource","abstract":false,"type":"Patient","derivation":"constraint",
+      "differential":{{"element":[{{"id":"Patient","path":"Patient","constraint":[{{"key":"r-1","severity":"error",
+        "human":"the rule","expression":"{rule}"}}]}}{elements}]}}}}"#,
+        url.replace(':', "-")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_to_asks_the_profiles_that_are_loaded() {
+    let site = Site::new();
+    let rule = "link.other.resolve().all(conformsTo('urn:named'))";
+    site.put(&ruled("urn:family", rule, "")).await;
+    site.put(r#"{"resourceType":"Patient","id":"with","name":[{"family":"Juma"}]}"#)
+        .await;
+    site.put(r#"{"resourceType":"Patient","id":"without","gender":"male"}"#)
+        .await;
+    let linked = |id: &str| {
+        format!(
+            r#"{{"resourceType":"Patient","link":[{{"type":"seealso","other":{{"reference":"Patient/{id}"}}}}]}}"#
+        )
+    };
+    let asked = "POST Patient/$validate?profile=urn:family";
+    assert_snapshot!(check(&site, asked, &linked("with")).await, @"warning processing Patient | E-VAL-21: rule r-1 is not judged here: conformsTo() cannot be answered here");
+    let named = r#",{"id":"Patient.name","path":"Patient.name","min":1}"#;
+    site.put(&ruled("urn:named", "name.family.exists()", named))
+        .await;
+    assert_snapshot!(check(&site, asked, &linked("with")).await, @"");
+    assert_snapshot!(check(&site, asked, &linked("without")).await, @"error invariant Patient | E-VAL-20: the rule (r-1)");
+    // One that asks for itself comes to an end.
+    site.put(&ruled("urn:round", "conformsTo('urn:round')", ""))
+        .await;
+    let round = "POST Patient/$validate?profile=urn:round";
+    assert_snapshot!(check(&site, round, &linked("with")).await, @"warning processing Patient | E-VAL-21: rule r-1 is not judged here: conformsTo() cannot be answered here");
+}
