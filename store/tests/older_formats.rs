@@ -101,6 +101,7 @@ fn check(format: &str) {
 fn stores_of_older_builds_read_equal_and_are_written_on() {
     check("format-1");
     check("format-2");
+    check("format-2-folded");
 }
 
 /// Opening changes no byte of an older store: who only looked can go back to the older program.

@@ -53,7 +53,7 @@ fn finds_all(repository: &Repository) {
 
 #[tokio::test]
 async fn stores_of_older_builds_are_searched_and_reindexed() {
-    for format in ["format-1", "format-2"] {
+    for format in ["format-1", "format-2", "format-2-folded"] {
         let folder = tempfile::TempDir::new().unwrap();
         let repository = repository(format, &folder.path().join("data"));
         assert!(!repository.index_state().unwrap().is_whole, "{format}");
