@@ -2,12 +2,13 @@
 //! changes nothing, so a write set that breaks a rule leaves the others of its group alone.
 
 use crate::catalog::Tree;
-use crate::codec::{self, HeadRow};
+use crate::codec::{self, HeadRow, Start};
 use crate::env::Engine;
 use crate::inspect::mend;
 use crate::overlay::{Item, Posting, Run};
+use crate::packing::BODY_BYTES_MAX;
 use crate::postings;
-use crate::seal::{BODY_BYTES_MAX, Nonces, Place};
+use crate::seal::{Nonces, Place, Value};
 use crate::snapshot::{ROW_KEY_BYTES_MAX, View, row_key};
 use crate::{
     Change, Committed, Head, Mend, NewVersion, Purge, ResourceKey, Rid, Seq, StoreError,
@@ -272,13 +273,13 @@ impl<'a> Applier<'a> {
         }
         for index in &set.indexes {
             let key = codec::number_key(index.rid.0);
-            self.put_sealed(Tree::Values, &key, (&[], &index.values))?;
+            self.put_sealed(Tree::Values, &key, Value::body(&index.values))?;
             self.write_postings(index.rid, &index.terms_removed, &index.terms_added);
         }
         for row in &set.rows {
             let key = row_key(self.engine, row.table, &row.key);
             match &row.value {
-                Some(value) => self.put_sealed(Tree::Rows, &key, (&[], value))?,
+                Some(value) => self.put_sealed(Tree::Rows, &key, Value::body(value))?,
                 None => self.put(Tree::Rows, &key, None),
             }
         }
@@ -289,7 +290,14 @@ impl<'a> Applier<'a> {
             ends.chain = chain_link(&ends.chain, body);
             ends.last_audit += 1;
             let key = codec::number_key(ends.last_audit);
-            self.put_sealed(Tree::Audit, &key, (&ends.chain, body))?;
+            self.put_sealed(
+                Tree::Audit,
+                &key,
+                Value {
+                    clear: &ends.chain,
+                    ..Value::body(body)
+                },
+            )?;
         }
         let seqs = steps.iter().map(|step| step.seq).collect();
         Ok((Committed { seqs }, Run::new(self.items, self.postings)))
@@ -301,43 +309,57 @@ impl<'a> Applier<'a> {
         if step.is_new {
             self.put(Tree::Keys, &step.row.blinded_key, Some(&rid_key));
         }
-        let front = codec::encode_version(&stored(new, rid, step.seq));
-        let key = codec::version_key(rid, new.version);
-        self.put_sealed(Tree::Versions, &key, (&front, &new.body))?;
-        self.put_sealed(Tree::Heads, &rid_key, (&codec::encode_head(&step.row), &[]))?;
+        self.put_version(&stored(new, rid, step.seq), &new.body)?;
+        let head = codec::encode_head(&step.row);
+        self.put_sealed(Tree::Heads, &rid_key, Value::clear(&head))?;
         if new.becomes_head && new.deleted {
             self.put(Tree::Values, &rid_key, None);
         } else if new.becomes_head {
-            self.put_sealed(Tree::Values, &rid_key, (&[], &new.values))?;
+            self.put_sealed(Tree::Values, &rid_key, Value::body(&new.values))?;
         }
         let seq_key = codec::number_key(step.seq.0);
         let change = codec::encode_change(&change(new, rid, step.seq));
-        self.put_sealed(Tree::Changes, &seq_key, (&change, &[]))
+        self.put_sealed(Tree::Changes, &seq_key, Value::clear(&change))
+    }
+
+    fn put_version(&mut self, version: &StoredVersion, body: &[u8]) -> Result<(), StoreError> {
+        let (front, start) = (codec::encode_version(version), Start::of(version));
+        let key = codec::version_key(version.rid, version.version);
+        let value = Value {
+            clear: &front,
+            known: start.known(),
+            ..Value::body(body)
+        };
+        self.put_sealed(Tree::Versions, &key, value)
     }
 
     fn mend(&mut self, mend: &Mend) -> Result<(), StoreError> {
         match mend {
-            Mend::Version(version) => {
-                let key = codec::version_key(version.rid, version.version);
-                let front = codec::encode_version(version);
-                self.put_sealed(Tree::Versions, &key, (&front, &version.body))
-            }
+            Mend::Version(version) => self.put_version(version, &version.body),
             Mend::Head(key, head) => {
                 let blinded_key = self.engine.blinder.key(key);
                 let row = codec::encode_head(&HeadRow {
                     blinded_key,
                     head: *head,
                 });
-                self.put_sealed(Tree::Heads, &codec::number_key(head.rid.0), (&row, &[]))
+                let key = codec::number_key(head.rid.0);
+                self.put_sealed(Tree::Heads, &key, Value::clear(&row))
             }
             Mend::Change(change) => {
                 let row = codec::encode_change(change);
                 let key = codec::number_key(change.seq.0);
-                self.put_sealed(Tree::Changes, &key, (&row, &[]))
+                self.put_sealed(Tree::Changes, &key, Value::clear(&row))
             }
             Mend::Audit(entry) => {
                 let key = codec::number_key(entry.number);
-                self.put_sealed(Tree::Audit, &key, (&entry.chain, &entry.body))
+                self.put_sealed(
+                    Tree::Audit,
+                    &key,
+                    Value {
+                        clear: &entry.chain,
+                        ..Value::body(&entry.body)
+                    },
+                )
             }
             Mend::Stray(rid, blinded) => {
                 self.postings.push(Posting {
@@ -364,18 +386,13 @@ impl<'a> Applier<'a> {
     }
 
     /// Seals a part in clear and a body that may be packed.
-    fn put_sealed(
-        &mut self,
-        tree: Tree,
-        key: &[u8],
-        (clear, body): (&[u8], &[u8]),
-    ) -> Result<(), StoreError> {
+    fn put_sealed(&mut self, tree: Tree, key: &[u8], value: Value<'_>) -> Result<(), StoreError> {
         let place = Place {
             database: tree.name(),
             key,
         };
         let nonce = self.nonces.next();
-        let sealed = self.engine.seal.seal(place, nonce, clear, body)?;
+        let sealed = self.engine.seal.seal(place, nonce, &value)?;
         self.put(tree, key, Some(&sealed));
         Ok(())
     }

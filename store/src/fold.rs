@@ -6,7 +6,8 @@ use crate::StoreError;
 use crate::catalog::{Database, Tree};
 use crate::codec;
 use crate::datafile;
-use crate::env::{Engine, FORMAT_ROW, format_row};
+use crate::env::Engine;
+use crate::formats;
 use crate::inspect::ends;
 use crate::log::Mark;
 use crate::overlay::{Posting, Run, Slot, united};
@@ -111,12 +112,13 @@ fn finish(engine: &Engine, transaction: &mut RwTxn<'_>, through: u64) -> Result<
 }
 
 /// Says in the data file which log belongs to it, and whether that may hold more than it does. From
-/// then on a program that knows no log must not open the data file: its format rises.
+/// then on an older program must not open the data file, for it may not know what the log brings: its
+/// format rises.
 pub(crate) fn mark_log(engine: &Engine, mark: Mark) -> Result<(), StoreError> {
     let meta = engine.databases.meta;
     transact(engine, |transaction| {
         meta.put(transaction, LOG_ROW.as_bytes(), &mark.encode())?;
-        Ok(meta.put(transaction, FORMAT_ROW.as_bytes(), &format_row())?)
+        Ok(formats::raise(engine, transaction)?)
     })
 }
 

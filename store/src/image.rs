@@ -4,7 +4,8 @@
 use crate::catalog::{self, Database, Databases, Tree};
 use crate::codec;
 use crate::datafile::{self, Found};
-use crate::env::{self, Engine, FORMAT_ROW, Reading, format_row};
+use crate::env::{self, Engine, Reading};
+use crate::formats;
 use crate::incarnation::Incarnations;
 use crate::keyring::{self, StoreKeys};
 use crate::seal::Seal;
@@ -173,7 +174,7 @@ impl Assembly {
         let wrapped = secrets.0.wrap(&keys.key_encryption_key, nonce)?;
         let check = keyring::key_check(&keys.key_encryption_key).to_vec();
         let mut rows = vec![
-            (FORMAT_ROW, format_row()),
+            (formats::ROW, formats::row(formats::NEWEST)),
             (keyring::KEY_CHECK, check),
             (keyring::WRAPPED_KEYS, wrapped),
         ];

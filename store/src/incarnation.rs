@@ -4,7 +4,7 @@
 use crate::catalog::{self, Databases};
 use crate::codec::{self, Input};
 use crate::keyring::{self, StoreKeys};
-use crate::seal::{NONCE_BYTES, Place, Seal};
+use crate::seal::{NONCE_BYTES, Place, Seal, Value};
 use crate::{Seq, Store, StoreError};
 use heed::{Env, WithoutTls};
 
@@ -90,7 +90,7 @@ impl Incarnations {
         seal: &Seal,
         nonce: [u8; NONCE_BYTES],
     ) -> Result<(&'static str, Vec<u8>), StoreError> {
-        let sealed = seal.seal(PLACE, nonce, &self.to_bytes(), &[])?;
+        let sealed = seal.seal(PLACE, nonce, &Value::clear(&self.to_bytes()))?;
         Ok((INCARNATIONS, sealed))
     }
 }

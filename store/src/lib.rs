@@ -14,6 +14,7 @@ mod datafile;
 mod env;
 mod error;
 mod fold;
+mod formats;
 mod group;
 mod image;
 mod incarnation;
@@ -21,6 +22,7 @@ mod inspect;
 mod keyring;
 mod log;
 mod overlay;
+mod packing;
 mod postings;
 mod seal;
 mod snapshot;
@@ -48,7 +50,7 @@ pub use writer::{Keys, OpenOptions, Store};
 mod tests {
     use crate::codec::{self, HeadRow};
     use crate::keyring::{Blinder, StoreKeys};
-    use crate::seal::{Place, Seal};
+    use crate::seal::{Place, Seal, Value};
     use crate::*;
     use std::fmt::Write;
 
@@ -59,6 +61,9 @@ mod tests {
         }
         out
     }
+
+    /// A body that the gateway made of the example.
+    const LONGER: &[u8] = br#"{"resourceType":"Patient","id":"p1","meta":{"versionId":"1","lastUpdated":"2026-01-01T00:00:00.000Z"},"managingOrganization":{"reference":"Organization/0a1b2c3d-0000-4fff-8000-00000000000f"}}"#;
 
     fn example() -> (ResourceKey, StoredVersion, Head) {
         let key = ResourceKey {
@@ -155,8 +160,18 @@ mod tests {
             database: catalog::VERSIONS,
             key: &version_key,
         };
-        let sealed = seal.seal(place, [0x44; 12], &front, &version.body).unwrap();
+        let start = codec::Start::of(&version);
+        let value = Value {
+            clear: &front,
+            body: &version.body,
+            known: start.known(),
+        };
+        let sealed = seal.seal(place, [0x44; 12], &value).unwrap();
         check("sealed version", &sealed);
+        let mut packed = Vec::new();
+        let form = packing::pack(catalog::VERSIONS, (LONGER, &start.known()), &mut packed);
+        check("packed body", &packed);
+        assert_eq!(form, 0x11);
         check("head", &codec::encode_head(&HeadRow { blinded_key, head }));
         let change = Change {
             seq: Seq(7),

@@ -1,36 +1,30 @@
-//! Seals what is stored: packed with zstd where that helps, then AES-256-GCM-SIV, bound to its
-//! database and key, so that a flipped bit, and a value moved to another key, are both noticed.
+//! Seals what is stored: packed where that helps, then AES-256-GCM-SIV, bound to its database and
+//! key, so that a flipped bit, and a value moved to another key, are both noticed.
 
 use crate::StoreError;
+use crate::packing::{self, Known};
 use aes_gcm_siv::aead::AeadInOut;
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit, Nonce, Tag};
-use std::cell::RefCell;
 use std::fmt::Write;
-use zstd::bulk::{Compressor, Decompressor};
 
-/// First byte of every sealed value; another number is another layout.
-const FORMAT: u8 = 1;
-/// Second byte: AES-256-GCM-SIV. Others are for boards without AES instructions.
-const CIPHER: u8 = 1;
-/// Third and fourth: which data key; there is one so far.
+/// First byte of a sealed value: a short front, and AES-256-GCM-SIV. Another number is another layout,
+/// or another cipher for boards without AES instructions.
+const SHORT: u8 = 2;
+/// The same of formats 1 and 2: cipher, epoch and packing behind it, and a nonce of 12 bytes.
+const LONG: u8 = 1;
+const LONG_CIPHER: u8 = 1;
+/// Second and third: which data key; there is one so far.
 const KEY_EPOCH: [u8; 2] = [0, 1];
-/// Fifth and sixth: how the body is packed. 0 as it is, 1 zstd alone, above: zstd with that dictionary.
-const PACKING_NONE: [u8; 2] = [0, 0];
-const PACKING_ZSTD: [u8; 2] = [0, 1];
 
-const HEADER_BYTES: usize = 6;
+const FRONT_BYTES: usize = 4;
+const LONG_FRONT_BYTES: usize = 6;
+/// What a nonce has beside the zeros behind it.
+const SHORT_NONCE_BYTES: usize = 4;
 pub(crate) const NONCE_BYTES: usize = 12;
 pub(crate) const TAG_BYTES: usize = 16;
 /// Bytes that a seal adds to what it holds.
 #[cfg(test)]
-pub(crate) const SEAL_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
-
-/// Shorter bodies do not shrink enough to pay for packing and unpacking.
-const PACK_BYTES_MIN: usize = 192;
-/// Measured on FHIR JSON of 1.5 kB: level 3 costs 1.4 x the time of level 1 for 3 % less.
-const ZSTD_LEVEL: i32 = 1;
-/// The largest body that is accepted, and ever unpacked.
-pub(crate) const BODY_BYTES_MAX: usize = 128 << 20;
+pub(crate) const SEAL_BYTES: usize = FRONT_BYTES + SHORT_NONCE_BYTES + TAG_BYTES;
 
 /// Where a value lives: authenticated with it.
 #[derive(Clone, Copy)]
@@ -75,42 +69,30 @@ impl Seal {
         }
     }
 
-    /// Seals `clear` followed by `body`; only the body is packed.
+    /// Seals a value; of the nonce the first four bytes count.
     pub(crate) fn seal(
         &self,
         place: Place<'_>,
         nonce: [u8; NONCE_BYTES],
-        clear: &[u8],
-        body: &[u8],
+        value: &Value<'_>,
     ) -> Result<Vec<u8>, StoreError> {
-        PACKER.with_borrow_mut(|packer| {
-            let packed = packer.pack(body);
-            let packing = if packed.is_some() {
-                PACKING_ZSTD
-            } else {
-                PACKING_NONE
-            };
-            let content = packed.unwrap_or(body);
-            let header = [
-                FORMAT,
-                CIPHER,
-                KEY_EPOCH[0],
-                KEY_EPOCH[1],
-                packing[0],
-                packing[1],
-            ];
-            let front = HEADER_BYTES + NONCE_BYTES;
-            let mut out = Vec::with_capacity(front + clear.len() + content.len() + TAG_BYTES);
-            out.extend_from_slice(&header);
-            out.extend_from_slice(&nonce);
-            out.extend_from_slice(clear);
-            out.extend_from_slice(content);
-            let associated = place.associated(&header);
-            let (_, secret) = out.split_at_mut(front);
-            let tag = self.lock(&associated, nonce, secret)?;
-            out.extend_from_slice(&tag);
-            Ok(out)
-        })
+        let mut out = Vec::with_capacity(64 + value.clear.len() + value.body.len() / 2);
+        let [high, low] = KEY_EPOCH;
+        // The fourth says how the body is packed.
+        out.extend_from_slice(&[SHORT, high, low, 0]);
+        let nonce = short_nonce(nonce);
+        out.extend(nonce.iter().take(SHORT_NONCE_BYTES));
+        let secret_from = out.len();
+        out.extend_from_slice(value.clear);
+        let form = packing::pack(place.database, (value.body, &value.known), &mut out);
+        if let Some(byte) = out.get_mut(FRONT_BYTES - 1) {
+            *byte = form;
+        }
+        let (before, secret) = out.split_at_mut(secret_from);
+        let associated = place.associated(before.get(..FRONT_BYTES).unwrap_or_default());
+        let tag = self.lock(&associated, nonce, secret)?;
+        out.extend_from_slice(&tag);
+        Ok(out)
     }
 
     /// Encrypts `content` in place, bound to what is beside it in clear; answers the tag.
@@ -149,25 +131,92 @@ impl Seal {
     }
 
     fn opened(&self, place: Place<'_>, sealed: &[u8]) -> Option<Opened> {
-        let (header, rest) = sealed.split_first_chunk::<HEADER_BYTES>()?;
-        let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>()?;
+        let front = Front::read(sealed)?;
+        let (header, rest) = sealed.split_at_checked(front.bytes)?;
+        let (nonce, rest) = match front.is_short {
+            true => {
+                let (nonce, rest) = rest.split_first_chunk::<SHORT_NONCE_BYTES>()?;
+                (filled(nonce), rest)
+            }
+            false => {
+                let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>()?;
+                (*nonce, rest)
+            }
+        };
         let (secret, tag) = rest.split_last_chunk::<TAG_BYTES>()?;
-        let [
-            format,
-            cipher,
-            epoch_high,
-            epoch_low,
-            packing_high,
-            packing_low,
-        ] = *header;
-        if (format, cipher, [epoch_high, epoch_low]) != (FORMAT, CIPHER, KEY_EPOCH) {
-            return None;
-        }
         let mut content = secret.to_vec();
-        self.unlock(&place.associated(header), *nonce, (&mut content, *tag))?;
+        self.unlock(&place.associated(header), nonce, (&mut content, *tag))?;
         Some(Opened {
             content,
-            packing: [packing_high, packing_low],
+            form: front.form,
+            is_short: front.is_short,
+        })
+    }
+}
+
+/// A value to be sealed: a part that stays as it is, then a body that may be packed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Value<'a> {
+    pub(crate) clear: &'a [u8],
+    pub(crate) body: &'a [u8],
+    pub(crate) known: Known<'a>,
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn clear(clear: &'a [u8]) -> Value<'a> {
+        Value {
+            clear,
+            ..Value::default()
+        }
+    }
+
+    pub(crate) fn body(body: &'a [u8]) -> Value<'a> {
+        Value {
+            body,
+            ..Value::default()
+        }
+    }
+}
+
+fn short_nonce(nonce: [u8; NONCE_BYTES]) -> [u8; NONCE_BYTES] {
+    nonce.first_chunk().map_or(nonce, filled)
+}
+
+fn filled(nonce: &[u8; SHORT_NONCE_BYTES]) -> [u8; NONCE_BYTES] {
+    let mut filled = [0; NONCE_BYTES];
+    for (to, from) in filled.iter_mut().zip(nonce) {
+        *to = *from;
+    }
+    filled
+}
+
+/// What stands before the nonce.
+struct Front {
+    is_short: bool,
+    form: u8,
+    bytes: usize,
+}
+
+impl Front {
+    fn read(sealed: &[u8]) -> Option<Front> {
+        if sealed.first() == Some(&LONG) {
+            let [_, cipher, high, low, zero, form, ..] = *sealed else {
+                return None;
+            };
+            let known = (cipher, [high, low], zero) == (LONG_CIPHER, KEY_EPOCH, 0);
+            return known.then_some(Front {
+                is_short: false,
+                form,
+                bytes: LONG_FRONT_BYTES,
+            });
+        }
+        let [SHORT, high, low, form, ..] = *sealed else {
+            return None;
+        };
+        ([high, low] == KEY_EPOCH).then_some(Front {
+            is_short: true,
+            form,
+            bytes: FRONT_BYTES,
         })
     }
 }
@@ -175,64 +224,19 @@ impl Seal {
 /// An opened value: a part in clear, then a body that may be packed.
 pub(crate) struct Opened {
     pub(crate) content: Vec<u8>,
-    packing: [u8; 2],
+    form: u8,
+    /// Is its clear part of the shape that format 3 brought?
+    pub(crate) is_short: bool,
 }
 
 impl Opened {
     /// The body, which starts at `from`; `None` when it does not unpack.
-    pub(crate) fn into_body(mut self, from: usize) -> Option<Vec<u8>> {
-        match self.packing {
-            PACKING_NONE if from == 0 => Some(self.content),
-            PACKING_NONE => (from <= self.content.len()).then(|| self.content.split_off(from)),
-            PACKING_ZSTD => {
-                let packed = self.content.get(from..)?;
-                UNPACKER.with_borrow_mut(|unpacker| {
-                    if unpacker.is_none() {
-                        *unpacker = Decompressor::new().ok();
-                    }
-                    unpacker.as_mut()?.decompress(packed, BODY_BYTES_MAX).ok()
-                })
-            }
-            _ => None,
+    pub(crate) fn into_body(mut self, from: usize, known: &Known<'_>) -> Option<Vec<u8>> {
+        match self.form {
+            packing::AS_IS if from == 0 => Some(self.content),
+            packing::AS_IS => (from <= self.content.len()).then(|| self.content.split_off(from)),
+            form => packing::unpack(form, self.content.get(from..)?, known),
         }
-    }
-}
-
-thread_local! {
-    /// Making a context costs more than packing a body, so each thread keeps its own.
-    static PACKER: RefCell<Packer> = const { RefCell::new(Packer { context: None, space: Vec::new() }) };
-    static UNPACKER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-struct Packer {
-    context: Option<Compressor<'static>>,
-    space: Vec<u8>,
-}
-
-/// The space kept between bodies; a rare larger one is given back.
-const SPACE_BYTES_KEPT: usize = 1 << 20;
-
-impl Packer {
-    /// The packed body, or `None` when it is better stored as it is.
-    fn pack(&mut self, body: &[u8]) -> Option<&[u8]> {
-        if self.space.capacity() > SPACE_BYTES_KEPT {
-            self.space = Vec::new();
-        }
-        if body.len() < PACK_BYTES_MIN {
-            return None;
-        }
-        if self.context.is_none() {
-            self.context = Compressor::new(ZSTD_LEVEL).ok();
-        }
-        self.space.clear();
-        self.space
-            .reserve(zstd::zstd_safe::compress_bound(body.len()));
-        let length = self
-            .context
-            .as_mut()?
-            .compress_to_buffer(body, &mut self.space)
-            .ok()?;
-        (length < body.len()).then_some(self.space.as_slice())
     }
 }
 
@@ -271,8 +275,19 @@ mod tests {
         key: b"key",
     };
 
+    fn sealed(seal: &Seal, body: &[u8]) -> Vec<u8> {
+        let value = Value {
+            clear: b"ab",
+            body,
+            ..Value::default()
+        };
+        seal.seal(PLACE, [2; 12], &value).unwrap()
+    }
+
     fn opened(seal: &Seal, place: Place<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
-        seal.open(place, sealed).ok()?.into_body(2)
+        seal.open(place, sealed)
+            .ok()?
+            .into_body(2, &Known::default())
     }
 
     #[test]
@@ -285,17 +300,17 @@ mod tests {
                 .cycle()
                 .take(length)
                 .collect();
-            let sealed = seal.seal(PLACE, [2; 12], b"ab", &body).unwrap();
+            let sealed = sealed(&seal, &body);
             assert_eq!(opened(&seal, PLACE, &sealed), Some(body), "{length}");
             assert!(sealed.len() <= length + 2 + SEAL_BYTES);
-            assert_eq!(sealed.len() < length, length >= 192, "{length}");
+            assert!(length < 192 || sealed.len() < length, "{length}");
         }
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let seal = Seal::new(&[1; 32]);
-        let sealed = seal.seal(PLACE, [2; 12], b"ab", &[b'x'; 200]).unwrap();
+        let sealed = sealed(&seal, &[b'x'; 200]);
         for bit in 0..sealed.len() * 8 {
             let mut damaged = sealed.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -313,7 +328,7 @@ mod tests {
     #[test]
     fn a_value_opens_only_in_its_place_and_with_its_key() {
         let seal = Seal::new(&[1; 32]);
-        let sealed = seal.seal(PLACE, [2; 12], b"ab", b"body").unwrap();
+        let sealed = sealed(&seal, b"body");
         assert!(opened(&seal, PLACE, &sealed).is_some());
         let moved = Place {
             database: "versions",

@@ -1,9 +1,10 @@
 //! Reading. A [`View`] looks through any transaction: a snapshot's, or the writer's own.
 
 use crate::catalog::{self, Tree};
-use crate::codec::{self, HeadRow};
+use crate::codec::{self, HeadRow, Start};
 use crate::env::{Engine, Moment, Reading};
 use crate::overlay::{Layer, Layers, Range};
+use crate::packing::Known;
 use crate::seal::Place;
 use crate::{
     AuditEntry, Change, Head, HistoryItem, Postings, ResourceKey, Rid, Row, Seq, StoreError,
@@ -297,7 +298,7 @@ impl<'t> View<'t> {
         };
         let opened = self.engine.seal.open(place, sealed)?;
         codec::number_of_key(key)
-            .and_then(|rid| codec::decode_head(Rid(rid), &opened.content))
+            .and_then(|rid| codec::decode_head(Rid(rid), &opened.content, opened.is_short))
             .ok_or_else(|| place.damaged())
     }
 
@@ -313,10 +314,12 @@ impl<'t> View<'t> {
         };
         let opened = self.engine.seal.open(place, sealed)?;
         let decoded = codec::version_of_key(key)
-            .and_then(|(rid, version)| codec::decode_version(rid, version, &opened.content));
+            .and_then(|place| codec::decode_version(place, &opened.content, opened.is_short));
         let (mut version, body_at) = decoded.ok_or_else(|| place.damaged())?;
         if with_body {
-            version.body = opened.into_body(body_at).ok_or_else(|| place.damaged())?;
+            let start = Start::of(&version);
+            let body = opened.into_body(body_at, &start.known());
+            version.body = body.ok_or_else(|| place.damaged())?;
         }
         Ok(version)
     }
@@ -329,7 +332,7 @@ impl<'t> View<'t> {
         let opened = self.engine.seal.open(place, sealed)?;
         let chain = opened.content.first_chunk::<32>().copied();
         let number = codec::number_of_key(key);
-        let body = opened.into_body(32);
+        let body = opened.into_body(32, &Known::default());
         match (number, chain, body) {
             (Some(number), Some(chain), Some(body)) => Ok(AuditEntry {
                 number,
@@ -345,7 +348,11 @@ impl<'t> View<'t> {
             database: catalog::ROWS,
             key,
         };
-        let body = self.engine.seal.open(place, sealed)?.into_body(0);
+        let body = self
+            .engine
+            .seal
+            .open(place, sealed)?
+            .into_body(0, &Known::default());
         let given = key.get(1..).unwrap_or_default().to_vec();
         Ok((given, body.ok_or_else(|| place.damaged())?))
     }
@@ -358,7 +365,11 @@ impl<'t> View<'t> {
             database: tree.name(),
             key,
         };
-        let body = self.engine.seal.open(place, sealed)?.into_body(0);
+        let body = self
+            .engine
+            .seal
+            .open(place, sealed)?
+            .into_body(0, &Known::default());
         body.ok_or_else(|| place.damaged()).map(Some)
     }
 

@@ -66,7 +66,7 @@ fn a_full_disk_answers_full_reads_go_on_and_writing_resumes() {
     let filler = mounted.0.join("filler");
     fs::write(&filler, vec![1; 29 << 20]).unwrap();
     assert!(matches!(
-        write(&store, "huge", &noise(1 << 20).repeat(24)),
+        write(&store, "huge", &noise(24 << 20)),
         Err(StoreError::Full)
     ));
     write(&store, "second", "{}").unwrap();

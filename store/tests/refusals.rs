@@ -156,7 +156,7 @@ fn a_cut_file_is_refused_unchanged_or_whole_all_the_same() {
 fn a_newer_format_and_another_lmdb_store_are_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let mut newer = made(folder.path());
-    let letters = b"WAYSIDE\0\0\0\0\x02";
+    let letters = b"WAYSIDE\0\0\0\0\x03";
     let places: Vec<usize> = (0..newer.len() - 12)
         .filter(|at| &newer[*at..*at + 12] == letters)
         .collect();

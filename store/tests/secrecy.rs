@@ -92,15 +92,16 @@ fn nothing_personal_is_readable_in_any_file() {
 fn flip_inside_values(folder: &Path) -> usize {
     let file = folder.join("data.mdb");
     let mut bytes = fs::read(&file).unwrap();
-    // A sealed value starts with format, cipher, key epoch 1 and packing 0 or 1.
+    // A sealed value starts with format, key epoch 1 and how it is packed.
+    let is_packing = |byte: u8| matches!(byte & 0x7f, 0 | 1 | 0x11 | 0x12 | 0x13);
     let starts: Vec<usize> = (8192..bytes.len() - 64)
-        .filter(|at| bytes[*at..at + 5] == [1, 1, 0, 1, 0] && bytes[at + 5] < 2)
+        .filter(|at| bytes[*at..].starts_with(&[2, 0, 1]) && is_packing(bytes[*at + 3]))
         .enumerate()
-        .filter(|(index, _)| index * index % 11 < 3)
+        .filter(|(index, at)| index * index % 11 < 3)
         .map(|(_, at)| at)
         .collect();
     for at in &starts {
-        bytes[at + 25] ^= 0x04;
+        bytes[at + 16] ^= 0x04;
     }
     fs::write(&file, bytes).unwrap();
     starts.len()

@@ -15,6 +15,7 @@ use crate::datafile::{self, Found};
 #[cfg(test)]
 use crate::fold::FailurePoint;
 use crate::fold::{FOLDED_ROW, LOG_ROW, REACHED_ROW};
+use crate::formats;
 use crate::incarnation::{self, Incarnations};
 use crate::keyring::{self, Blinder, StoreKeys};
 use crate::log::{self, LogId, Mark, Marks};
@@ -27,13 +28,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-
-/// Row of `meta`: eight letters and the format version (u32 BE).
-pub(crate) const FORMAT_ROW: &str = "format";
-const FORMAT_LETTERS: &[u8; 8] = b"WAYSIDE\0";
-/// 2 has a log beside it; 1 had none and is otherwise alike, so it is read and becomes 2.
-const FORMAT_VERSION: u32 = 2;
-const FORMAT_WITHOUT_LOG: u32 = 1;
 
 /// Readers at one time, over all threads; each takes 64 bytes of the lock file.
 const READERS_MAX: u32 = 512;
@@ -384,7 +378,7 @@ fn create(options: &OpenOptions, keys: &Keys) -> Result<(), StoreError> {
     (options.random)(&mut nonce);
     let wrapped = StoreKeys::generate(options.random).wrap(&keys.key_encryption_key, nonce)?;
     let rows = [
-        (FORMAT_ROW, format_row()),
+        (formats::ROW, formats::row(formats::NEWEST)),
         (
             keyring::KEY_CHECK,
             keyring::key_check(&keys.key_encryption_key).to_vec(),
@@ -421,11 +415,6 @@ pub(crate) fn open_env(folder: &Path, map_size: usize) -> Result<Env<WithoutTls>
     // SAFETY: the folder is locked, so no other process writes or truncates the mapped file, and
     // the file was examined; heed refuses to open one path twice in a process.
     unsafe { options.open(folder) }.map_err(|e| StoreError::disk("opening the data file", &e))
-}
-
-/// The format that this program writes.
-pub(crate) fn format_row() -> Vec<u8> {
-    [FORMAT_LETTERS.as_slice(), &FORMAT_VERSION.to_be_bytes()].concat()
 }
 
 /// How far the data file has come, and which log belongs to it.
@@ -478,19 +467,7 @@ fn unlock(
         database: catalog::META,
         key: name.to_owned(),
     };
-    let format = row(FORMAT_ROW)?.and_then(|format| format.strip_prefix(FORMAT_LETTERS));
-    let version = format
-        .and_then(|version| version.try_into().ok())
-        .map(u32::from_be_bytes);
-    match version {
-        None => return Err(datafile::foreign("the data file is not that of a store")),
-        Some(FORMAT_VERSION | FORMAT_WITHOUT_LOG) => {}
-        Some(other) => {
-            return Err(StoreError::Foreign(format!(
-                "the store has format {other}, this program reads up to {FORMAT_VERSION}: use the program that wrote it"
-            )));
-        }
-    }
+    formats::accept(row(formats::ROW)?)?;
     let check = row(keyring::KEY_CHECK)?.ok_or_else(|| damaged(keyring::KEY_CHECK))?;
     let wrapped = row(keyring::WRAPPED_KEYS)?.ok_or_else(|| damaged(keyring::WRAPPED_KEYS))?;
     let opened = StoreKeys::unwrap_with(wrapped, &keys.key_encryption_key);

@@ -340,7 +340,7 @@ fn a_data_file_of_the_format_before_is_read_and_raised() {
     };
     assert_eq!(format(&bench), before);
     assert!(bench.run(2, writes).is_ok());
-    assert_eq!(format(&bench), b"WAYSIDE\0\0\0\0\x02");
+    assert_eq!(format(&bench), b"WAYSIDE\0\0\0\0\x03");
     assert_eq!(bench.crash().resources(), 2);
 }
 
