@@ -97,7 +97,7 @@ fn flip_inside_values(folder: &Path) -> usize {
     let starts: Vec<usize> = (8192..bytes.len() - 64)
         .filter(|at| bytes[*at..].starts_with(&[2, 0, 1]) && is_packing(bytes[*at + 3]))
         .enumerate()
-        .filter(|(index, at)| index * index % 11 < 3)
+        .filter(|(index, _)| index * index % 11 < 3)
         .map(|(_, at)| at)
         .collect();
     for at in &starts {
