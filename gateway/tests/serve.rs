@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // panics are a test's answers
 #![allow(clippy::disallowed_methods)] // a test measures real time
 
+#[path = "serve/said.rs"]
+mod said;
+
+use said::{check_exit, run_in, stderr, stdout};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -146,29 +150,6 @@ fn read_answer(mut stream: TcpStream) -> Answer {
         head: head.to_ascii_lowercase(),
         body: body.to_owned(),
     }
-}
-
-fn run_in(folder: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(WAYSIDE)
-        .args(arguments)
-        .current_dir(folder)
-        .output();
-    output.unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).trim().to_owned()
-}
-
-#[track_caller]
-fn check_exit(output: &Output, code: i32, expected: &str) {
-    let said = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(expected), "{said}");
 }
 
 #[test]
