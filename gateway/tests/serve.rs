@@ -550,44 +550,29 @@ fn a_browser_signs_in_with_a_token() {
             .body
             .contains("<form")
     );
-    let wrong = site.ask(
-        &format!("POST /admin/login HTTP/1.1\r\n{form}"),
-        b"token=wrong",
-    );
-    assert_eq!(wrong.status, 401);
+    let login = format!("POST /admin/login HTTP/1.1\r\n{form}");
+    assert_eq!(site.ask(&login, b"token=wrong").status, 401);
     let body = format!("token={}", site.admin_token());
-    let right = site.ask(
-        &format!("POST /admin/login HTTP/1.1\r\n{form}"),
-        body.as_bytes(),
-    );
+    let right = site.ask(&login, body.as_bytes());
     assert_eq!(right.status, 303, "{}", right.body);
-    assert!(
-        right.head.contains("httponly; samesite=strict"),
-        "{}",
-        right.head
-    );
+    let is_strict = right.head.contains("httponly; samesite=strict");
+    assert!(is_strict, "{}", right.head);
     let cookie = right.head.split("set-cookie: ").nth(1).unwrap();
     let cookie = cookie.split(';').next().unwrap();
-    let page = site.ask(
-        &format!("GET /admin/reviews HTTP/1.1\r\nCookie: {cookie}"),
-        b"",
-    );
+    let ask = format!("GET /admin/reviews HTTP/1.1\r\nCookie: {cookie}");
+    let page = site.ask(&ask, b"");
     assert_ne!(page.status, 303, "signed in");
     let forged = format!("POST /admin/reviews/1 HTTP/1.1\r\n{form}\r\nCookie: {cookie}");
-    assert_eq!(
-        site.ask(&forged, b"choice=local").status,
-        403,
-        "no form key"
-    );
+    let forged = site.ask(&forged, b"choice=local");
+    assert_eq!(forged.status, 403, "no form key");
 }
 
 #[test]
 fn slow_heads_do_not_hold_others_up() {
     let site = Site::start(&["--open"]);
     let mut slow: Vec<TcpStream> = (0..50).map(|_| site.connect()).collect();
-    for stream in &mut slow {
-        stream.write_all(b"GET /livez HT").unwrap();
-    }
+    slow.iter_mut()
+        .for_each(|stream| stream.write_all(b"GET /livez HT").unwrap());
     let asked = Instant::now();
     assert_eq!(site.ask("GET /livez HTTP/1.1", b"").status, 200);
     assert!(asked.elapsed() < ANSWER_MAX);
