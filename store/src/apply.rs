@@ -361,6 +361,12 @@ impl<'a> Applier<'a> {
                     },
                 )
             }
+            Mend::Key(key, rid) => {
+                let blinded_key = self.engine.blinder.key(key);
+                let rid_key = codec::number_key(rid.0);
+                self.put(Tree::Keys, &blinded_key, Some(&rid_key));
+                Ok(())
+            }
             Mend::Stray(rid, blinded) => {
                 self.postings.push(Posting {
                     key: postings::span_key(blinded, *rid),

@@ -254,6 +254,8 @@ pub enum Mend {
     Change(Change),
     /// As a backup has it.
     Audit(AuditEntry),
+    /// Leads from a name to the resource that has it, by its versions.
+    Key(ResourceKey, Rid),
     /// Takes a resource out of the list of a term (blinded) that it has not.
     Stray(Rid, [u8; 16]),
 }

@@ -4,14 +4,18 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "a test fails by panicking"
 )]
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use store::{Store, StoreError, VersionId};
+use std::sync::Arc;
+use store::{LookOptions, Store, StoreError, VersionId};
 
 const RESOURCES: u64 = 60;
 
@@ -123,6 +127,96 @@ fn a_damaged_key_or_list_is_found() {
         found[1] += usize::from(findings(&live, &damaged) > 0);
     }
     assert!(found[0] > 0 && found[1] > 0, "{found:?}");
+}
+
+/// Every row as it lies, with the number of its database.
+fn rows_of(live: &Path) -> Vec<(u8, Vec<u8>)> {
+    let store = support::open(live);
+    let image = store.image().unwrap();
+    let mut rows = Vec::new();
+    image
+        .each_row(|(number, key, value)| {
+            rows.push((number, [key, value].concat()));
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+    drop(image);
+    store.close();
+    rows
+}
+
+/// Damage to a live row, whatever its database: a key, a sealed value, a list. Each is found, and nothing
+/// that is read is wrong, though a damaged key hides a resource until a look finds it. A thousand with
+/// `WAYSIDE_TEST_FLIPS=1000`.
+#[test]
+fn every_flip_in_a_live_row_is_found() {
+    let flips = std::env::var("WAYSIDE_TEST_FLIPS").ok();
+    let flips: usize = flips.map_or(60, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    make(&live);
+    let rows = rows_of(&live);
+    let whole = fs::read(live.join("data.mdb")).unwrap();
+    let names = [
+        "", "keys", "heads", "versions", "values", "postings", "changes", "audit",
+    ];
+    let (mut by_table, mut hidden) = (BTreeMap::<&str, usize>::new(), 0);
+    for case in 0..flips {
+        let mut random = [0; 16];
+        support::random(&mut random);
+        let number = |part: usize| usize::from(random[part]) << 8 | usize::from(random[part + 1]);
+        let (table, row) = &rows[number(0) % rows.len()];
+        let (at, bit) = (number(4) % row.len(), random[9] % 8);
+        let mut damaged = whole.clone();
+        // In every copy, so that the live one is among them.
+        let places = (8192..whole.len() - row.len()).filter(|from| whole[*from..].starts_with(row));
+        for from in places {
+            damaged[from + at] ^= 1 << bit;
+        }
+        fs::write(live.join("data.mdb"), &damaged).unwrap();
+        let name = names[usize::from(*table)];
+        let case = format!("case {case}: bit {bit} of byte {at} of a row of {name}");
+        let store = support::open(&live);
+        hidden += read_or_hidden(&store, &case);
+        let mut look = store
+            .look(LookOptions {
+                terms_of: Some(Arc::new(|values| {
+                    let id = values.strip_prefix(b"values of ")?;
+                    Some(vec![id.to_vec()])
+                })),
+                ..LookOptions::default()
+            })
+            .unwrap();
+        while !look.step().unwrap() {}
+        assert!(look.report().findings_total > 0, "{case} is not found");
+        drop(look);
+        store.close();
+        *by_table.entry(name).or_default() += 1;
+    }
+    println!("{flips} flips in live rows, all found: {by_table:?}");
+    println!("reads of resources whose key was damaged, not found until then: {hidden}");
+    assert!(by_table.len() >= 5, "{by_table:?}");
+}
+
+/// All that is read is as it was written, refused, or not found; how many were not found.
+fn read_or_hidden(store: &Store, case: &str) -> usize {
+    let snapshot = store.snapshot().unwrap();
+    let view = snapshot.view();
+    let mut hidden = 0;
+    for number in 0..RESOURCES {
+        let key = support::key(&format!("r{number}"));
+        let read = view.head(&key).and_then(|head| match head {
+            Some(head) => view.version(head.rid, VersionId(1)),
+            None => Ok(None),
+        });
+        match read {
+            Ok(Some(version)) => assert_eq!(version.body, body(number).into_bytes(), "{case}"),
+            Ok(None) => hidden += 1,
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(other) => panic!("{case}: {other}"),
+        }
+    }
+    hidden
 }
 
 fn findings(live: &Path, damaged: &[u8]) -> u64 {

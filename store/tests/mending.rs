@@ -145,6 +145,51 @@ fn a_damaged_audit_entry_is_put_back() {
     });
 }
 
+/// A name whose key was damaged in the file leads to its resource again.
+#[test]
+fn a_lost_key_is_put_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = make(folder.path());
+    let known = known(&store);
+    let whole = mend(&store, Mend::Key(known.head.0.clone(), Rid(1)));
+    assert!(whole.unwrap_err().to_string().contains("is whole"));
+    store.close();
+    let keys: Vec<Vec<u8>> = {
+        let store = support::open(folder.path());
+        let image = store.image().unwrap();
+        let mut rows = Vec::new();
+        image
+            .each_row(|(database, key, rid)| {
+                if database == 1 && rid == 1_u64.to_be_bytes() {
+                    rows.push(key.to_vec());
+                }
+                Ok::<_, StoreError>(())
+            })
+            .unwrap();
+        drop(image);
+        store.close();
+        rows
+    };
+    let file = folder.path().join("data.mdb");
+    let mut bytes = fs::read(&file).unwrap();
+    // The last byte, so that the order of keys stays as it is.
+    let places = (0..bytes.len() - 24).filter(|at| bytes[*at..].starts_with(&keys[0]));
+    for at in places.collect::<Vec<_>>() {
+        bytes[at + 15] ^= 1;
+    }
+    fs::write(&file, bytes).unwrap();
+    let store = support::open(folder.path());
+    let found = store.verify(None).unwrap().findings;
+    assert_eq!(found[0].about, Damage::Key(Rid(1)));
+    let other = mend(&store, Mend::Key(support::key("b"), Rid(1)));
+    assert!(other.is_err());
+    mend(&store, Mend::Key(known.head.0.clone(), Rid(1))).unwrap();
+    assert_eq!(store.verify(None).unwrap().findings, vec![]);
+    let head = store.snapshot().unwrap().view().head(&support::key("a"));
+    assert_eq!(head.unwrap(), Some(known.head.1));
+    store.close();
+}
+
 /// Another version, entry or owner is refused, though the row does not open.
 #[test]
 fn what_was_not_there_is_never_put_in() {

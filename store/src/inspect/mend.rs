@@ -13,6 +13,7 @@ pub(crate) fn check(view: &View<'_>, engine: &Engine, mend: &Mend) -> Result<(),
         Mend::Head(key, head) => check_head(view, (key, head)),
         Mend::Change(change) => check_change(view, change),
         Mend::Audit(entry) => check_audit(view, entry),
+        Mend::Key(key, rid) => check_key(view, engine, (key, *rid)),
         Mend::Stray(..) => Ok(()),
     }
 }
@@ -77,6 +78,21 @@ fn check_head(view: &View<'_>, (key, head): (&ResourceKey, &Head)) -> Result<(),
     match view.head_from_versions(head.rid)? {
         Some((known, found)) if known == *key && same_but_review(&found, head) => Ok(()),
         _ => Err(refused("the versions make another head")),
+    }
+}
+
+fn check_key(
+    view: &View<'_>,
+    engine: &Engine,
+    (key, rid): (&ResourceKey, Rid),
+) -> Result<(), StoreError> {
+    let blinded = engine.blinder.key(key);
+    if sound(view.head_row_of_key(&blinded))?.is_some() {
+        return Err(refused("the key is whole"));
+    }
+    match sound(view.head_row(rid))? {
+        Some(row) if row.blinded_key == blinded => Ok(()),
+        _ => Err(refused("the head has another key")),
     }
 }
 

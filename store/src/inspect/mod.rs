@@ -44,6 +44,8 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
     Head(Rid),
+    /// Nothing leads from the name of the resource to it: its key is put anew.
+    Key(Rid),
     Version(Rid, VersionId),
     /// Search values: they are made anew of the body.
     Values(Rid),

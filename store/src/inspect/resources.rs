@@ -28,6 +28,7 @@ pub(super) fn check(
         return Ok(Found::Damaged);
     };
     report.heads += 1;
+    let about = Damage::Key(rid);
     if report.opened(about, view.head_row_of_key(&row.blinded_key))? == Some(None) {
         let text = format!("no key leads to resource {}", rid.0);
         report.find(catalog::KEYS, about, text);

@@ -32,6 +32,7 @@ impl Repository {
     /// `Type/id` of the resource that damage is about, while anything of it still tells.
     pub fn name_of_damaged(&self, about: Damage) -> Result<Option<String>, Failure> {
         let (Damage::Head(rid)
+        | Damage::Key(rid)
         | Damage::Version(rid, _)
         | Damage::Values(rid)
         | Damage::Unlisted(rid)
@@ -100,6 +101,10 @@ fn planned(view: &View<'_>, zone: &Zone, about: Damage) -> Result<Option<WriteSe
                 head.review_open = reviews.is_some();
                 set_of(Mend::Head(key, head))
             }))
+        }
+        Damage::Key(rid) => {
+            let made = view.head_from_versions(rid)?;
+            Ok(made.map(|(key, _)| set_of(Mend::Key(key, rid))))
         }
         Damage::Version(..) | Damage::Change(_) | Damage::Audit(_) => Ok(None),
         Damage::Row | Damage::Shape => Ok(None),
