@@ -256,6 +256,12 @@ impl<'t> View<'t> {
         self.layer.meta(row)
     }
 
+    /// The first number above `after` that a tree has a row for, whether that opens or not.
+    pub(crate) fn number_above(&self, tree: Tree, after: u64) -> Result<Option<u64>, StoreError> {
+        let next = self.numbered(tree, after)?.next().transpose()?;
+        Ok(next.and_then(|(key, _)| codec::number_of_key(key)))
+    }
+
     pub(crate) fn last_audit_number(&self) -> Result<u64, StoreError> {
         self.last_number(Tree::Audit)
     }

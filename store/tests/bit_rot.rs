@@ -198,6 +198,28 @@ fn every_flip_in_a_live_row_is_found() {
     assert!(by_table.len() >= 5, "{by_table:?}");
 }
 
+/// A flip in the key of the very last row of a tree makes it the number of a row beyond all counting: a
+/// look must not count up to it.
+#[test]
+fn a_number_beyond_all_counting_ends_no_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live");
+    make(&live);
+    let rows = rows_of(&live);
+    let whole = fs::read(live.join("data.mdb")).unwrap();
+    for table in [2, 3, 6] {
+        let last = rows.iter().rfind(|(number, _)| *number == table).unwrap();
+        let row = &last.1;
+        let mut damaged = whole.clone();
+        let places = (8192..whole.len() - row.len()).filter(|from| whole[*from..].starts_with(row));
+        for from in places {
+            damaged[from] ^= 0x40;
+        }
+        let found = findings(&live, &damaged);
+        assert!((1..100).contains(&found), "{table}: {found}");
+    }
+}
+
 /// All that is read is as it was written, refused, or not found; how many were not found.
 fn read_or_hidden(store: &Store, case: &str) -> usize {
     let snapshot = store.snapshot().unwrap();

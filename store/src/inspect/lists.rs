@@ -73,6 +73,14 @@ impl Window {
         Ok(())
     }
 
+    /// Nobody knows of the resources up to this one.
+    pub(super) fn skip_to(&mut self, rid: Rid) {
+        let length = self.place(rid.0).map_or(0, |place| place + 1);
+        if length > self.expected.len() {
+            self.expected.resize(length, None);
+        }
+    }
+
     fn place(&self, rid: u64) -> Option<usize> {
         usize::try_from(rid.checked_sub(self.before.0 + 1)?).ok()
     }

@@ -6,7 +6,7 @@ use super::ends;
 use super::lists::{self, Window};
 use super::structure::{self, Walk};
 use super::{Damage, Finding, VerifyReport, chains, resources};
-use crate::catalog::NAMES;
+use crate::catalog::{NAMES, Tree};
 use crate::{AuditEntry, Rid, Seq, Store, StoreError};
 use std::sync::Arc;
 
@@ -146,7 +146,16 @@ impl Look {
         let view = snapshot.view();
         let last = view.last_rid()?;
         let until = Rid((after.0 + ROWS_A_SNAPSHOT).min(last.0).min(window.last().0));
-        for rid in after.0 + 1..=until.0 {
+        let mut rid = after.0;
+        while rid < until.0 {
+            let told = (Damage::Head(Rid(rid + 1)), &mut self.report);
+            if let Some(gap_to) = chains::gap(&view, (Tree::Heads, rid), told)? {
+                let gap_to = gap_to.min(window.last().0);
+                window.skip_to(Rid(gap_to));
+                rid = gap_to;
+                continue;
+            }
+            rid += 1;
             let with_bodies = rid.is_multiple_of(self.stride);
             let values = resources::check(&view, Rid(rid), with_bodies, &mut self.report)?;
             let Some(terms_of) = &self.terms_of else {
@@ -159,9 +168,10 @@ impl Look {
             };
             window.expect(&view, terms)?;
         }
-        if until < last && until < window.last() {
+        let reached = Rid(rid.max(until.0));
+        if reached < last && reached < window.last() {
             return Ok(Stage::Resources {
-                after: until,
+                after: reached,
                 window,
             });
         }
@@ -202,9 +212,19 @@ impl Look {
         if window.last().0 >= last {
             return Stage::Changes(Seq(0));
         }
+        // A damaged key may stand for a resource beyond all counting: nothing is in between.
+        let snapshot = self.store.snapshot();
+        let next = snapshot.and_then(|snapshot| {
+            let view = snapshot.view();
+            view.number_above(Tree::Heads, window.last().0)
+        });
+        let after = match next {
+            Ok(Some(next)) => Rid(next - 1),
+            _ => window.last(),
+        };
         Stage::Resources {
-            after: window.last(),
-            window: Window::after(window.last()),
+            after,
+            window: Window::after(after),
         }
     }
 
@@ -216,9 +236,17 @@ impl Look {
             ends::check(&view, &*self.store.engine()?, &mut self.report)?;
         }
         let until = Seq((after.0 + ROWS_A_SNAPSHOT).min(last.0));
-        for seq in after.0 + 1..=until.0 {
+        let mut seq = after.0;
+        while seq < until.0 {
+            let told = (Damage::Change(Seq(seq + 1)), &mut self.report);
+            if let Some(gap_to) = chains::gap(&view, (Tree::Changes, seq), told)? {
+                seq = gap_to;
+                continue;
+            }
+            seq += 1;
             chains::change(&view, Seq(seq), &mut self.report)?;
         }
+        let until = until.max(Seq(seq));
         Ok(match until < last {
             true => Stage::Changes(until),
             false => Stage::Audit(0, None),
@@ -234,7 +262,14 @@ impl Look {
             None if after > 0 => chains::entry(&view, after).ok().flatten(),
             known => known,
         };
-        for number in after + 1..=until {
+        let mut number = after;
+        while number < until {
+            let told = (Damage::Audit(number + 1), &mut self.report);
+            if let Some(gap_to) = chains::gap(&view, (Tree::Audit, number), told)? {
+                (number, before) = (gap_to, None);
+                continue;
+            }
+            number += 1;
             let about = Damage::Audit(number);
             let entry = self.report.opened(about, chains::entry(&view, number))?;
             if let Some(entry) = &entry {
@@ -242,6 +277,7 @@ impl Look {
             }
             before = entry.flatten();
         }
+        let until = until.max(number);
         Ok(match until < last {
             true => Stage::Audit(until, before),
             false => Stage::Rows(vec![0]),
