@@ -197,6 +197,37 @@ pub struct Backup {
     pub keep_monthly: usize,
     /// How often the newest backup is restored on trial; 0 never.
     pub drill_every_days: u32,
+    /// In the place of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<BackupS3>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sftp: Option<BackupSftp>,
+}
+
+/// `[backup.s3]`: an S3-compatible store.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct BackupS3 {
+    pub endpoint: String,
+    pub bucket: String,
+    #[serde(default)]
+    pub prefix: String,
+    #[serde(default = "default_region")]
+    pub region: String,
+    pub credentials_file: PathBuf,
+}
+
+/// `[backup.sftp]`: a folder of another machine.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSftp {
+    pub address: String,
+    #[serde(default = "default_ssh_port")]
+    pub port: u16,
+    pub folder: String,
+    pub key_file: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<PathBuf>,
 }
 
 /// `[integrity]`: finding what a disk damaged.
@@ -271,6 +302,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.zone()?;
         self.check_http()?;
+        self.backup.check()?;
         let names = self.mllp.connections.iter().map(|c| c.name.as_str());
         check_names("mllp.connection.name", names)?;
         check_names("target.name", self.targets.iter().map(|t| t.name.as_str()))?;
@@ -296,9 +328,6 @@ impl Config {
             if value == 0 {
                 return invalid(key, "must be greater than 0");
             }
-        }
-        if self.backup.every_hours == 0 {
-            return invalid("backup.every_hours", "must be greater than 0");
         }
         if http.requests_per_second == 0 || http.burst == 0 {
             return invalid("http.requests_per_second", "rate and burst must exceed 0");
@@ -430,6 +459,8 @@ impl Default for Backup {
             keep_weekly: 5,
             keep_monthly: 12,
             drill_every_days: 7,
+            s3: None,
+            sftp: None,
         }
     }
 }
@@ -449,6 +480,41 @@ impl Default for Log {
             level: "info".to_owned(),
         }
     }
+}
+
+impl Backup {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.every_hours == 0 {
+            return invalid("backup.every_hours", "must be greater than 0");
+        }
+        let places = [
+            self.folder.is_some(),
+            self.s3.is_some(),
+            self.sftp.is_some(),
+        ];
+        if places.iter().filter(|is_given| **is_given).count() > 1 {
+            let detail = "give a folder, or backup.s3, or backup.sftp: one place alone";
+            return invalid("backup.folder", detail);
+        }
+        let Some(s3) = &self.s3 else { return Ok(()) };
+        let uri: Option<http::Uri> = s3.endpoint.parse().ok();
+        let scheme = uri.as_ref().and_then(http::Uri::scheme_str);
+        if !matches!(scheme, Some("http" | "https")) {
+            return invalid("backup.s3.endpoint", "takes an http:// or https:// address");
+        }
+        if s3.bucket.is_empty() || s3.bucket.contains('/') {
+            return invalid("backup.s3.bucket", "takes the name of a bucket");
+        }
+        Ok(())
+    }
+}
+
+fn default_region() -> String {
+    "us-east-1".to_owned()
+}
+
+fn default_ssh_port() -> u16 {
+    22
 }
 
 fn default_charset() -> String {
@@ -517,6 +583,20 @@ mod tests {
             },
             backup: Backup {
                 folder: Some("backup".into()),
+                s3: Some(BackupS3 {
+                    endpoint: "https://s3.example.org".to_owned(),
+                    bucket: "b".to_owned(),
+                    prefix: String::new(),
+                    region: default_region(),
+                    credentials_file: "s3".into(),
+                }),
+                sftp: Some(BackupSftp {
+                    address: "a@b".to_owned(),
+                    port: default_ssh_port(),
+                    folder: "c".to_owned(),
+                    key_file: "d".into(),
+                    known_hosts: Some("e".into()),
+                }),
                 ..defaults.backup
             },
             integrity: defaults.integrity,
@@ -597,6 +677,10 @@ mod tests {
         check_refused("[http]\ntls_cert = \"a\"", "go together");
         check_refused("[http]\npage_size = 0", "greater than 0");
         check_refused("[backup]\nevery_hours = 0", "greater than 0");
+        let s3 = "[backup.s3]\nbucket = \"b\"\ncredentials_file = \"c\"\nendpoint = ";
+        check_refused(&format!("{s3}\"s3.example.org\""), "backup.s3.endpoint");
+        let two = format!("[backup]\nfolder = \"f\"\n{s3}\"https://s3.example.org\"");
+        check_refused(&two, "one place alone");
         check_refused("[http]\nconditional_delete_max = 0", "from 1 to 1000");
         check_refused("[http]\nconditional_delete_max = 1001", "from 1 to 1000");
         check_refused("[http]\npage_size = 5000", "larger than page_size_max");

@@ -340,3 +340,135 @@ fn a_record_is_purged_on_the_command_line_while_the_gateway_runs_and_when_it_doe
     check(here, "purge p2", (1, "E-READ-5"));
     check(here, "verify", (0, ""));
 }
+
+/// Between two backups every change is a point to go back to.
+#[test]
+fn a_site_comes_back_as_of_any_change_between_two_backups() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let site = Site::start(here, &[]);
+    (0..10).for_each(|number| site.put(number, &name(number)));
+    check(here, "backup stick", (0, "last change"));
+    site.put(3, "Later");
+    site.put(10, &name(10));
+    let (_, patient) = site.ask("GET /fhir/Patient/p10", "");
+    let time = patient.split("\"lastUpdated\":\"").nth(1).unwrap();
+    let time = time.split('"').next().unwrap().to_owned();
+    // What comes next has another time.
+    std::thread::sleep(Duration::from_millis(5));
+    site.put(3, "Last");
+    check(here, "backup stick", (0, "last change"));
+    check(here, "backup list stick", (0, "not checked yet"));
+    check(here, "backup verify stick", (0, "sound: 11 resources"));
+    let deep = "backup verify stick --deep --at 10";
+    check(here, deep, (0, "sound: 10 resources"));
+    let text = check(here, "backup list stick", (0, "restored on trial"));
+    assert!(
+        text.contains("opened 2") && !text.contains("NOT SOUND"),
+        "{text}"
+    );
+    drop(site);
+    assert!(!here.join("wayside-data.drill").exists());
+    std::fs::create_dir(here.join("at1")).unwrap();
+    for (number, at, family, has_new) in [
+        (1, "11", "Later", false),
+        (2, "12", "Later", true),
+        (3, time.as_str(), "Later", true),
+        (4, "13", "Last", true),
+    ] {
+        let data = format!("--data at{number}");
+        let sheet = "--recovery-file wayside-data.recovery-sheet";
+        let restore = format!("restore stick {data} {sheet} --at {at}");
+        let text = check(here, &restore, (0, "last change"));
+        assert_eq!(text.contains("changes added"), at != "13", "{text}");
+        check(here, &format!("verify {data}"), (0, "sound"));
+        let site = Site::start(here, &["--data", &format!("at{number}")]);
+        let (_, found) = site.ask("GET /fhir/Patient/p3", "");
+        assert!(found.contains(family), "{at}: {found}");
+        let search = format!("GET /fhir/Patient?family={family}&_summary=count");
+        assert!(site.ask(&search, "").1.contains("\"total\":1"), "{at}");
+        let expected = if has_new { 200 } else { 404 };
+        assert_eq!(site.ask("GET /fhir/Patient/p10", "").0, expected, "{at}");
+        // Another life: a write that is meant for the former one is refused before it is looked at.
+        let meant =
+            "PUT /fhir/Patient/p3 HTTP/1.1\r\nWayside-Incarnation: 0011223344556677\r\nX-Rest:";
+        let (status, text) = site.ask(meant, "{}");
+        assert!(status == 412 && text.contains("E-COND-4"), "{text}");
+    }
+    check(here, "restore stick --at 12 --replace", (0, "before-"));
+    let text = check(here, "verify", (0, "sound"));
+    assert!(!here.join("wayside-data.looking-back").exists(), "{text}");
+    assert!(!here.join("wayside-data/restoring").exists());
+}
+
+/// A kill at any moment leaves the state before or the one after, and the next restore says what it found.
+#[test]
+fn a_restore_cut_off_by_a_kill_leaves_one_of_two_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let site = Site::start(here, &[]);
+    (0..30).for_each(|number| site.put(number, &name(number)));
+    check(here, "backup stick", (0, "resources"));
+    (30..40).for_each(|number| site.put(number, &name(number)));
+    check(here, "backup stick", (0, "resources"));
+    drop(site);
+    let cut = |arguments: &str, after_ms: u64| {
+        let mut restore = Command::new(env!("CARGO_BIN_EXE_wayside"))
+            .args(arguments.split(' '))
+            .current_dir(here)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(after_ms));
+        restore.kill().ok();
+        restore.wait().unwrap();
+    };
+    let resources = || {
+        let text = check(here, "verify", (0, "sound"));
+        let line = text.lines().find(|line| line.starts_with("resources"));
+        let count = line.unwrap().split_whitespace().nth(1).unwrap();
+        count.parse::<u64>().unwrap()
+    };
+    for round in 0..8 {
+        // In turn to the point between the backups and to the newest one.
+        let (at, new) = if round % 2 == 0 {
+            (" --at 35", 35)
+        } else {
+            ("", 40)
+        };
+        let before = resources();
+        cut(&format!("restore stick --replace{at}"), 15 + 30 * round);
+        let after = resources();
+        assert!(after == before || after == new, "{before} {after}");
+    }
+    check(here, "restore stick --replace", (0, "before-"));
+    assert_eq!(resources(), 40);
+    assert!(!here.join("wayside-data.restoring").exists());
+
+    // Into an empty place: no store, and no new one over half of one.
+    let sheet = "--recovery-file wayside-data.recovery-sheet";
+    for round in 0..6 {
+        let data = format!("there{round}");
+        cut(
+            &format!("restore stick --data {data} {sheet}"),
+            5 + 15 * round,
+        );
+        let (is_begun, is_there) = (
+            here.join(&data).join("restoring").exists(),
+            here.join(&data).join("data.mdb").exists(),
+        );
+        if is_begun && !is_there {
+            check(here, &format!("verify --data {data}"), (1, "E-START-8"));
+        }
+        if !is_there {
+            check(
+                here,
+                &format!("restore stick --data {data} {sheet}"),
+                (0, "40"),
+            );
+        }
+        let text = check(here, &format!("verify --data {data}"), (0, "sound"));
+        assert!(text.contains("40"), "{text}");
+    }
+}

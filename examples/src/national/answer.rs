@@ -45,6 +45,11 @@ pub(super) fn answer(shelf: &mut Shelf, ask: &Ask) -> Answer {
     answer
 }
 
+/// The answer to a write that was meant for a life before a restore.
+pub(super) fn another_life() -> Answer {
+    refuse(412, "conflict", "this server was restored since")
+}
+
 fn route(shelf: &mut Shelf, ask: &Ask) -> Answer {
     let steps: Vec<&str> = ask.path.split('/').collect();
     match (&ask.method, steps.as_slice()) {

@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+/// Header that tells a life, and that writes say it in.
+const LIFE: &str = "wayside-incarnation";
+
 /// Largest request read.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -32,6 +35,9 @@ pub enum Behaviour {
     /// Every request is refused for its credentials.
     Unauthorised,
 }
+
+/// Everything the server held at a moment.
+pub struct Backup(Shelf);
 
 /// The server. It runs until dropped.
 pub struct National {
@@ -110,6 +116,22 @@ impl National {
     /// Somebody at the national side deletes a resource.
     pub fn delete(&self, path: &str) {
         self.shelf().write(key(path), None, By::National);
+    }
+
+    /// Tells a life with every answer from now on.
+    pub fn live(&self, life: &str) {
+        self.shelf().life = Some(life.to_owned());
+    }
+
+    /// A backup of the server.
+    pub fn backup(&self) -> Backup {
+        Backup(self.shelf().clone())
+    }
+
+    /// What came since is gone, and another life begins.
+    pub fn restore(&self, backup: Backup, life: &str) {
+        *self.shelf() = backup.0;
+        self.live(life);
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -199,11 +221,23 @@ async fn respond(
         body: body.to_vec(),
         base,
     };
-    let answer = answer::answer(&mut lock(&shelf), &ask);
+    let meant = header(HeaderName::from_static(LIFE));
+    let (answer, life) = {
+        let mut shelf = lock(&shelf);
+        let life = shelf.life.clone();
+        let is_meant = ask.method == http::Method::GET || meant.is_none() || meant == life;
+        match is_meant {
+            true => (answer::answer(&mut shelf, &ask), life),
+            false => (answer::another_life(), life),
+        }
+    };
     if answer.is_write && behaviour == Behaviour::LosesAcknowledgements {
         return Err("the acknowledgement is lost".to_owned());
     }
     let mut response = Response::builder().status(answer.status);
+    if let Some(life) = life {
+        response = response.header(LIFE, life);
+    }
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }

@@ -11,5 +11,5 @@ mod link;
 mod rules;
 mod shelf;
 
-pub use link::{Behaviour, National};
+pub use link::{Backup, Behaviour, National};
 pub use shelf::{By, Version};

@@ -25,10 +25,12 @@ pub struct Version {
 pub(super) type Key = (String, String);
 
 /// All resources.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shelf {
     resources: BTreeMap<Key, Vec<Version>>,
     last_ms: i64,
+    /// Told with every answer, when it tells any; a write meant for another one is refused.
+    pub(super) life: Option<String>,
     /// Answers of 4xx other than 404, 409, 410 and 412, as `status reason`: what strictness refused.
     pub(super) refusals: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! Backups of the site: by the clock and when somebody asks, one at a time, beside all other work; and
 //! the trial restores that show they are good.
 
+use super::places::BackupPlace;
 use fhir_mapping::model::IssueCode;
 use gateway_ground::clock::Stopwatch;
 use gateway_ground::failure::{Category, Failure};
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{OpenOptions, RowWrite, Store, Table, View, WriteSet};
 use tokio::sync::{mpsc, watch};
-use vault::backup::{self, Folder, Keep, Taken};
+use vault::backup::{self, Check, Depth, Folder, Keep, Shelf, Taken};
 use vault::{Slots, VaultError};
 
 /// Row of `Table::Site`: the state, as JSON.
@@ -32,7 +33,7 @@ pub struct BackupSettings {
     /// The store's folder: its ways are there, and trial restores happen beside it.
     pub data: PathBuf,
     /// Where backups go by themselves.
-    pub folder: Option<PathBuf>,
+    pub place: Option<BackupPlace>,
     pub every_ms: i64,
     pub keep: Keep,
     /// 0 never.
@@ -44,7 +45,7 @@ pub struct Keeper {
     settings: BackupSettings,
     repository: Repository,
     state: Mutex<State>,
-    asks: mpsc::Sender<PathBuf>,
+    asks: mpsc::Sender<BackupPlace>,
 }
 
 #[derive(Default)]
@@ -54,7 +55,7 @@ struct State {
 }
 
 /// What is still to be taken; given to [`run`].
-pub type Asks = mpsc::Receiver<PathBuf>;
+pub type Asks = mpsc::Receiver<BackupPlace>;
 
 impl Keeper {
     /// Reads what was known before the start.
@@ -84,9 +85,9 @@ impl Keeper {
     }
 
     /// One backup; what came of it is in the state.
-    fn take(&self, folder: &Path, is_asked: bool) {
+    fn take(&self, place: &BackupPlace, is_asked: bool) {
         let watch = Stopwatch::start();
-        let taken = self.taken(folder);
+        let taken = self.taken(place);
         let took_ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut state = self.state();
         match taken {
@@ -114,25 +115,21 @@ impl Keeper {
         self.remember(&told);
     }
 
-    fn taken(&self, folder: &Path) -> Result<Taken, VaultError> {
-        let shelf = Folder::new(folder);
-        if !shelf.is_made() {
-            shelf.make()?;
-        }
+    fn taken(&self, place: &BackupPlace) -> Result<Taken, VaultError> {
+        let shelf = place.made()?;
         let slots =
             Slots::load(&self.settings.data)?.ok_or(VaultError::NoSuchWay("recovery key"))?;
         let store = self.repository.store();
-        backup::take(store, &slots, &shelf, (keys::random, self.now_ms()))
+        backup::take(store, &slots, &*shelf, (keys::random, self.now_ms()))
     }
 
     /// Restores the newest backup beside the store, and takes it away again.
-    fn drill(&self, folder: &Path) {
+    fn drill(&self, place: &BackupPlace) {
         let watch = Stopwatch::start();
-        let shelf = Folder::new(folder);
         let mut aside = self.settings.data.clone().into_os_string();
         aside.push(".drill");
         let aside = PathBuf::from(aside);
-        let drilled = clear(&aside).and_then(|()| self.drilled(&shelf, &aside));
+        let drilled = clear(&aside).and_then(|()| self.drilled(&*place.shelf()?, &aside));
         // What stays behind is sealed, and goes before the next one.
         clear(&aside).unwrap_or_default();
         let took_ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -165,7 +162,7 @@ impl Keeper {
         self.remember(&told);
     }
 
-    fn drilled(&self, shelf: &Folder, aside: &Path) -> Result<(String, u64), VaultError> {
+    fn drilled(&self, shelf: &dyn Shelf, aside: &Path) -> Result<(String, u64), VaultError> {
         let opened = backup::open_own(shelf, self.repository.store(), keys::random)?;
         let last = opened.list()?.pop().ok_or(VaultError::NoBackup)?;
         let options = || OpenOptions {
@@ -174,22 +171,32 @@ impl Keeper {
             queue_length_max: 1,
             random: keys::random,
         };
-        let proof = backup::drill(&opened, &last.name, options)?;
+        let drilled = backup::drill(&opened, &last.name, options);
+        let check = Check {
+            time_ms: self.now_ms(),
+            depth: Depth::Restored,
+            is_sound: drilled.is_ok(),
+            text: match &drilled {
+                Ok(proof) => format!("{} rows", proof.rows),
+                Err(error) => error.to_string(),
+            },
+        };
+        let noted = opened.note(&last.name, &check);
+        let proof = drilled?;
+        noted?;
         Ok((last.name, proof.rows))
     }
 
-    fn prune(&self, folder: &Path) {
-        let shelf = Folder::new(folder);
-        let opened = backup::open_own(&shelf, self.repository.store(), keys::random);
+    fn prune(&self, place: &BackupPlace) -> Result<(), VaultError> {
+        let shelf = place.shelf()?;
+        let opened = backup::open_own(&*shelf, self.repository.store(), keys::random);
         let pruned = opened.and_then(|opened| backup::prune(&opened, self.settings.keep));
-        if let Err(error) = pruned {
-            tracing::error!("old backups stay: {error}");
-        }
+        pruned.map(|_counts| ())
     }
 
     /// What is due by the clock.
     fn due(&self) {
-        let Some(folder) = self.settings.folder.clone() else {
+        let Some(place) = self.settings.place.clone() else {
             return;
         };
         let (now_ms, told) = (self.now_ms(), self.state().told.clone());
@@ -200,16 +207,18 @@ impl Keeper {
             before.is_none_or(|before| now_ms >= before.saturating_add(every))
         };
         if is_due(last_ms, self.settings.every_ms) && !waits {
-            self.take(&folder, false);
-            if self.state().told.failed.is_none() {
-                self.prune(&folder);
+            self.take(&place, false);
+            if self.state().told.failed.is_none()
+                && let Err(error) = self.prune(&place)
+            {
+                tracing::error!("old backups stay: {error}");
             }
         }
         let drilled_ms = told.drill.as_ref().map(|drill| drill.time_ms);
         let drill_every = self.settings.drill_every_ms;
         let has_one = self.state().told.last.is_some();
         if drill_every > 0 && has_one && is_due(drilled_ms, drill_every) {
-            self.drill(&folder);
+            self.drill(&place);
         }
     }
 
@@ -238,12 +247,15 @@ impl Safekeeping for Keeper {
     }
 
     fn ask(&self, folder: Option<PathBuf>) -> Result<Asked, Failure> {
-        let folder = folder.or_else(|| self.settings.folder.clone());
-        let known = folder.filter(|folder| {
-            let is_own = self.settings.folder.as_ref() == Some(folder);
-            folder.is_absolute() && Folder::new(folder).is_made() || is_own
+        let given = folder.map(BackupPlace::Folder);
+        let place = given.or_else(|| self.settings.place.clone());
+        let known = place.filter(|place| {
+            let is_own = self.settings.place.as_ref() == Some(place);
+            is_own
+                || matches!(place, BackupPlace::Folder(folder)
+                    if folder.is_absolute() && Folder::new(folder).is_made())
         });
-        let Some(folder) = known else {
+        let Some(place) = known else {
             let text = "the folder is none that `wayside backup FOLDER` has made; run that";
             return Err(Failure::new(
                 Category::Incorrect,
@@ -253,7 +265,7 @@ impl Safekeeping for Keeper {
             ));
         };
         let mut state = Keeper::state(self);
-        if self.asks.try_send(folder).is_err() {
+        if self.asks.try_send(place).is_err() {
             let text = "more backups wait than make sense; try again later";
             return Err(Failure::new(
                 Category::Busy,
@@ -293,7 +305,7 @@ pub async fn run(keeper: Arc<Keeper>, mut asks: Asks, mut stop: watch::Receiver<
             () = tokio::time::sleep(LOOK_EVERY) => None,
         };
         tokio::task::block_in_place(|| match asked {
-            Some(folder) => keeper.take(&folder, true),
+            Some(place) => keeper.take(&place, true),
             None => keeper.due(),
         });
     }
@@ -351,7 +363,7 @@ mod tests {
         let hour_ms = 3_600_000;
         let settings = BackupSettings {
             data,
-            folder: Some(to.clone()),
+            place: Some(BackupPlace::Folder(to.clone())),
             every_ms: hour_ms,
             keep: Keep {
                 daily: 1,
@@ -367,6 +379,13 @@ mod tests {
         let first = told.last.unwrap();
         assert!(told.drill.unwrap().is_sound);
         assert!(!folder.path().join("data.drill").exists());
+        let shelf = Folder::new(&to);
+        let opened = backup::open_own(&shelf, repository.store(), keys::random).unwrap();
+        let check = opened.last_check(&first.name).unwrap().unwrap();
+        assert!(
+            check.is_sound && check.depth == Depth::Restored,
+            "{check:?}"
+        );
 
         keeper.due();
         let again = Safekeeping::state(&*keeper).last.unwrap();
@@ -387,7 +406,7 @@ mod tests {
         let pack = std::fs::read_dir(to.join("packs")).unwrap().next().unwrap();
         std::fs::write(pack.unwrap().path(), b"rotten").unwrap();
         clock.advance(Duration::from_secs(24 * 3600));
-        anew.drill(&to);
+        anew.drill(&BackupPlace::Folder(to.clone()));
         let drill = Safekeeping::state(&*anew).drill.unwrap();
         assert!(
             !drill.is_sound && drill.text.starts_with("E-BACKUP-2"),

@@ -4,6 +4,7 @@
 pub mod backups;
 pub mod import;
 pub mod orders;
+pub mod places;
 pub mod reindex;
 pub mod scrub;
 pub mod subscriptions;

@@ -20,6 +20,8 @@ pub(super) const CLIENTS: u16 = u16::MAX;
 pub struct Incoming {
     /// Number of the target (its place in the configuration).
     pub target: u16,
+    /// Which life of it; known to `shadow_row` alone.
+    pub life: u32,
     pub target_name: String,
     /// Our key of the resource.
     pub key: ResourceKey,

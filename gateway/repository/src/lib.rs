@@ -13,6 +13,7 @@ mod opened;
 mod plan;
 mod purge;
 mod read;
+mod replay;
 mod resolved;
 mod review;
 mod rows;
@@ -40,6 +41,7 @@ pub use log::{LogPage, LogPlace, LogRequest, Period};
 pub use merge::{MergeOrder, Merged};
 pub use purge::{PurgeCertificate, PurgeOrder, PurgeReport};
 pub use read::{HistoryPage, VersionInfo, own_id};
+pub use replay::{Replayed, Until};
 pub use review::{Ended, ReviewDecision, ReviewKind, ReviewSide, ReviewView};
 pub use rows::standing::{Notice, Standing};
 pub use scrub::{

@@ -5,6 +5,8 @@ mod space;
 mod starts;
 mod state;
 
+pub(crate) use settings::backup_place;
+
 use crate::config::{self, Config, ConfigError};
 use fhir_mapping::search::Zone;
 use gateway_ground::clock::Clock;
@@ -60,6 +62,11 @@ pub enum StartError {
     OpenToOthers(SocketAddr),
     #[error("E-START-3: cannot read the token of target {target}: {detail}; check token_file")]
     TargetToken { target: String, detail: String },
+    #[error(
+        "E-START-8: a restore into {0} was cut off; run the same `wayside restore` again, or delete \
+         the folder to begin an empty site"
+    )]
+    HalfRestored(String),
     #[error("{0}")]
     Refused(String),
 }
@@ -141,6 +148,9 @@ fn opening<T>(
     open: impl Fn(OpenOptions, store::Keys) -> Result<T, StoreError>,
 ) -> Result<T, StartError> {
     let places = places(config);
+    if places.is_half_restored() {
+        return Err(StartError::HalfRestored(places.data.display().to_string()));
+    }
     keys::ensure_folder(&places.data)?;
     let options = || OpenOptions {
         folder: places.data.clone(),

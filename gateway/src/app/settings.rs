@@ -7,6 +7,7 @@ use gateway_devices::{ConnectionRule, DeviceSettings};
 use gateway_ground::failure::{Category, Failure};
 use gateway_http::interactions::{Door, Strictness};
 use gateway_jobs::backups::BackupSettings;
+use gateway_jobs::places::{BackupPlace, S3Settings, SftpSettings};
 use gateway_jobs::scrub::ScrubSettings;
 use gateway_jobs::subscriptions::SubscriptionSettings;
 use gateway_repository::{ImportSources, Repository};
@@ -39,7 +40,7 @@ pub(super) fn backup_settings(config: &Config) -> BackupSettings {
     let hours_ms = |hours: u32| i64::from(hours) * 3_600_000;
     BackupSettings {
         data: config.store.folder.clone(),
-        folder: backup.folder.clone(),
+        place: backup_place(config),
         every_ms: hours_ms(backup.every_hours),
         keep: vault::backup::Keep {
             daily: backup.keep_daily,
@@ -48,6 +49,34 @@ pub(super) fn backup_settings(config: &Config) -> BackupSettings {
         },
         drill_every_ms: hours_ms(backup.drill_every_days.saturating_mul(24)),
     }
+}
+
+/// Where backups go by themselves; absent, nowhere.
+pub(crate) fn backup_place(config: &Config) -> Option<BackupPlace> {
+    let backup = &config.backup;
+    let folder = backup.folder.clone().map(BackupPlace::Folder);
+    let s3 = backup.s3.as_ref().map(|s3| {
+        BackupPlace::S3(S3Settings {
+            endpoint: s3.endpoint.trim_end_matches('/').to_owned(),
+            bucket: s3.bucket.clone(),
+            prefix: s3.prefix.clone(),
+            region: s3.region.clone(),
+            credentials_file: s3.credentials_file.clone(),
+        })
+    });
+    let mut aside = config.store.folder.clone().into_os_string();
+    aside.push(".transfer");
+    let sftp = backup.sftp.as_ref().map(|sftp| {
+        BackupPlace::Sftp(SftpSettings {
+            address: sftp.address.clone(),
+            port: sftp.port,
+            folder: sftp.folder.clone(),
+            key_file: sftp.key_file.clone(),
+            known_hosts: sftp.known_hosts.clone(),
+            aside: aside.into(),
+        })
+    });
+    folder.or(s3).or(sftp)
 }
 
 /// Devices by address, those without one last.

@@ -2,6 +2,8 @@
 //! asks a running one, which goes on serving.
 
 use super::remote::Remote;
+use super::restore::point::chosen;
+use super::restore::{beside, options};
 use super::{CliError, Exit, PlaceArgs, say, tell};
 use crate::app::{self, StartError};
 use crate::config::Config;
@@ -9,19 +11,21 @@ use clap::{Args, Subcommand};
 use gateway_ground::clock::{Clock, Stopwatch, format_instant};
 use gateway_ground::keys::{self, Places};
 use gateway_ground::safekeeping::{Asked, BackupState};
+use gateway_jobs::places::BackupPlace;
 use http::Method;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{Store, StoreError};
-use vault::backup::{self, Folder, Listed, Opened, Taken};
-use vault::{Secret, Slots};
+use vault::backup::{self, Check, Depth, Listed, Opened, Proof, Shelf, Taken};
+use vault::{Secret, Slots, VaultError};
 
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BackupArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Folder to keep backups in, as on a stick; made when it is not there [default: backup.folder]
+    /// Folder to keep backups in, as on a stick; made when it is not there [default: the place in
+    /// `[backup]` of the configuration]
     #[arg(value_name = "FOLDER")]
     to: Option<PathBuf>,
     /// Base URL of the running gateway [default: where it left word that it answers]
@@ -39,18 +43,27 @@ enum BackupCommand {
     /// List the backups of a folder: time, last change, name
     List(LookArgs),
     /// Open every part of a backup and compare it with its digest
-    Verify(LookArgs),
+    Verify(VerifyArgs),
 }
 
 #[derive(Args, Debug)]
 struct LookArgs {
     #[command(flatten)]
     key: KeyArgs,
-    /// Folder that `wayside backup` wrote to
-    folder: PathBuf,
+    /// Folder that `wayside backup` wrote to [default: the place in `[backup]` of the configuration]
+    folder: Option<PathBuf>,
     /// Only the newest backup not after this time (2026-03-01T10:00:00Z) or change number
     #[arg(long, value_name = "TIME|SEQ")]
     at: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct VerifyArgs {
+    #[command(flatten)]
+    look: LookArgs,
+    /// Restore it on trial beside --data too, compare it row by row, and verify the store
+    #[arg(long)]
+    deep: bool,
 }
 
 /// What opens a backup: each way into the store.
@@ -68,7 +81,7 @@ pub(super) fn run(args: BackupArgs) -> Result<Exit, CliError> {
     let config = args.place.load()?;
     match &args.command {
         Some(BackupCommand::List(look)) => list(&config, look),
-        Some(BackupCommand::Verify(look)) => verify(&config, look),
+        Some(BackupCommand::Verify(args)) => verify(&config, args),
         None => take(&config, &args),
     }
 }
@@ -81,11 +94,7 @@ fn take(config: &Config, args: &BackupArgs) -> Result<Exit, CliError> {
             "E-CLI-15: there is no store in {folder}; give --data"
         )));
     }
-    let to = args.to.clone().or_else(|| config.backup.folder.clone());
-    let to = to.ok_or_else(|| {
-        CliError::usage("E-CLI-16: where to? give a folder, or backup.folder in the configuration")
-    })?;
-    Folder::new(&to).make()?;
+    let shelf = place(config, args.to.as_ref())?.made()?;
     let opened = if args.url.is_some() {
         Err(StartError::Store(StoreError::Locked))
     } else {
@@ -93,27 +102,35 @@ fn take(config: &Config, args: &BackupArgs) -> Result<Exit, CliError> {
     };
     match opened {
         Ok(store) => {
-            let taken = take_here(&store, &places, &to);
+            let taken = take_here(&store, &places, &*shelf);
             store.close();
             said(&taken?);
         }
         Err(StartError::Store(StoreError::Locked)) => {
             let remote = Remote::new(config, args.url.as_deref(), args.token_file.as_ref())?;
-            ask(&remote, &to)?;
+            ask(&remote, args.to.as_deref())?;
         }
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Done)
 }
 
-fn take_here(store: &Store, places: &Places, to: &Path) -> Result<Taken, CliError> {
+/// The folder that was given, or the place in the configuration.
+pub(super) fn place(config: &Config, given: Option<&PathBuf>) -> Result<BackupPlace, CliError> {
+    let given = given.cloned().map(BackupPlace::Folder);
+    given.or_else(|| app::backup_place(config)).ok_or_else(|| {
+        CliError::usage("E-CLI-16: where? give a folder, or a place in [backup] of --config")
+    })
+}
+
+fn take_here(store: &Store, places: &Places, to: &dyn Shelf) -> Result<Taken, CliError> {
     let slots = Slots::load(&places.data)?.ok_or_else(|| {
         CliError::failed("E-CLI-17: the store has no recovery key; run `wayside keys sheet` first")
     })?;
     let now_ms = Clock::system(0).now_ms();
     let random: fn(&mut [u8]) = keys::random;
     let from = (random, now_ms);
-    Ok(backup::take(store, &slots, &Folder::new(to), from)?)
+    Ok(backup::take(store, &slots, to, from)?)
 }
 
 fn said(taken: &Taken) {
@@ -132,16 +149,21 @@ fn said(taken: &Taken) {
 }
 
 /// The gateway takes it; waits until it says that it is there.
-fn ask(remote: &Remote, to: &Path) -> Result<(), CliError> {
+fn ask(remote: &Remote, to: Option<&Path>) -> Result<(), CliError> {
     let fault = |e: serde_json::Error| {
         CliError::failed(format!(
             "E-CLI-18: the gateway's answer cannot be read: {e}; use the same release for both"
         ))
     };
-    let to = to
-        .canonicalize()
-        .map_err(|e| CliError::failed(format!("E-CLI-19: {} cannot be used: {e}", to.display())))?;
-    let body = serde_json::json!({ "folder": to }).to_string();
+    let unusable = |to: &Path, e: std::io::Error| {
+        CliError::failed(format!("E-CLI-19: {} cannot be used: {e}", to.display()))
+    };
+    let to = to.map(|to| to.canonicalize().map_err(|e| unusable(to, e)));
+    let body = match to.transpose()? {
+        Some(to) => serde_json::json!({ "folder": to }),
+        None => serde_json::json!({}),
+    };
+    let body = body.to_string();
     let answer = remote.ask(Method::POST, "/admin/backup", body.into_bytes())?;
     let asked: Asked = serde_json::from_slice(&answer).map_err(fault)?;
     tell("The running gateway takes the backup.");
@@ -166,46 +188,99 @@ fn ask(remote: &Remote, to: &Path) -> Result<(), CliError> {
 }
 
 fn list(config: &Config, look: &LookArgs) -> Result<Exit, CliError> {
-    let shelf = Folder::new(&look.folder);
-    let opened = open(&shelf, config, &look.key)?;
+    let shelf = place(config, look.folder.as_ref())?.shelf()?;
+    let opened = open(&*shelf, config, &look.key)?;
     say(&format!("store {}", opened.store()));
     for one in chosen(&opened, look.at.as_deref())? {
-        say(&line_of(&one));
+        let check = opened.last_check(&one.name)?;
+        say(&format!("{}\t{}", line_of(&one), words_of(check.as_ref())));
     }
     Ok(Exit::Done)
+}
+
+/// When it was looked at, how closely, and what came of it.
+fn words_of(check: Option<&Check>) -> String {
+    let Some(check) = check else {
+        return "not checked yet".to_owned();
+    };
+    let how = match check.depth {
+        Depth::Opened => "opened",
+        Depth::Restored => "restored on trial",
+    };
+    let found = if check.is_sound { "sound" } else { "NOT SOUND" };
+    let when = format_instant(check.time_ms);
+    format!("{how} {when}: {found}, {}", check.text)
 }
 
 fn line_of(one: &Listed) -> String {
     format!("{}\t{}\t{}", format_instant(one.time_ms), one.seq, one.name)
 }
 
-fn verify(config: &Config, look: &LookArgs) -> Result<Exit, CliError> {
-    let shelf = Folder::new(&look.folder);
-    let opened = open(&shelf, config, &look.key)?;
+fn verify(config: &Config, args: &VerifyArgs) -> Result<Exit, CliError> {
+    let look = &args.look;
+    let shelf = place(config, look.folder.as_ref())?.shelf()?;
+    let opened = open(&*shelf, config, &look.key)?;
     let mut exit = Exit::Done;
     for one in chosen(&opened, look.at.as_deref())? {
         let watch = Stopwatch::start();
-        match opened.verify(&one.name) {
-            Ok(proof) => say(&format!(
-                "{}\tsound: {} resources, {} rows, {} packs, {} ms",
-                line_of(&one),
-                proof.resources,
-                proof.rows,
-                proof.packs,
-                watch.elapsed().as_millis()
-            )),
-            Err(error) => {
-                say(&format!("{}\t{error}", line_of(&one)));
-                exit = Exit::Findings;
-            }
+        let found = looked_at(config, args.deep, (&opened, &one));
+        let took_ms = watch.elapsed().as_millis();
+        let text = match &found {
+            Ok(proof) => format!(
+                "{} resources, {} rows, {} packs, {took_ms} ms",
+                proof.resources, proof.rows, proof.packs
+            ),
+            Err(error) => error.to_string(),
+        };
+        let word = if found.is_ok() { "sound: " } else { "" };
+        say(&format!("{}\t{word}{text}", line_of(&one)));
+        if found.is_err() {
+            exit = Exit::Findings;
+        }
+        let check = Check {
+            time_ms: Clock::system(0).now_ms(),
+            depth: if args.deep {
+                Depth::Restored
+            } else {
+                Depth::Opened
+            },
+            is_sound: found.is_ok(),
+            text,
+        };
+        // A stick that may only be read is checked all the same.
+        if let Err(error) = opened.note(&one.name, &check) {
+            tell(&format!("what was found is not written down: {error}"));
         }
     }
     Ok(exit)
 }
 
+/// Opens every part; with `deep` puts the store together too, in a folder that goes again.
+fn looked_at(
+    config: &Config,
+    deep: bool,
+    (opened, one): (&Opened<'_>, &Listed),
+) -> Result<Proof, VaultError> {
+    if !deep {
+        return opened.verify(&one.name);
+    }
+    let folder = beside(&app::places(config), "drill");
+    let clear = || match std::fs::remove_dir_all(&folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(VaultError::Unusable {
+            path: folder.display().to_string(),
+            detail: e.to_string(),
+        }),
+        _ => Ok(()),
+    };
+    clear()?;
+    let drilled = backup::drill(opened, &one.name, || options(&folder));
+    clear()?;
+    drilled
+}
+
 /// Opens a folder of backups by the recovery file, the site's own key, or what is typed.
 pub(super) fn open<'a>(
-    shelf: &'a Folder,
+    shelf: &'a dyn Shelf,
     config: &Config,
     key: &KeyArgs,
 ) -> Result<Opened<'a>, CliError> {
@@ -221,65 +296,10 @@ pub(super) fn open<'a>(
     };
     backup::open(shelf, &secret, keys::random).map_err(|e| {
         CliError::failed(match e {
-            vault::VaultError::Refused(_) | vault::VaultError::NoSuchWay(_) => {
+            VaultError::Refused(_) | VaultError::NoSuchWay(_) => {
                 format!("{e}; or give the recovery key with --recovery-file")
             }
             other => other.to_string(),
         })
     })
-}
-
-/// All backups, or the newest one at a point; refuses when there is none.
-pub(super) fn chosen(opened: &Opened<'_>, at: Option<&str>) -> Result<Vec<Listed>, CliError> {
-    let all = opened.list()?;
-    let none = || {
-        CliError::failed("E-CLI-20: no backup is that old; `wayside backup list` shows them all")
-    };
-    if all.is_empty() {
-        return Err(vault::VaultError::NoBackup.into());
-    }
-    let Some(at) = at else { return Ok(all) };
-    let point = point_of(at)?;
-    let before = all.into_iter().rev().find(|one| match point {
-        Point::Seq(seq) => one.seq <= seq,
-        Point::Time(time_ms) => one.time_ms <= time_ms,
-    });
-    Ok(vec![before.ok_or_else(none)?])
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Point {
-    Seq(u64),
-    Time(i64),
-}
-
-fn point_of(at: &str) -> Result<Point, CliError> {
-    if let Ok(seq) = at.parse() {
-        return Ok(Point::Seq(seq));
-    }
-    let time: jiff::Timestamp = at.parse().map_err(|e| {
-        CliError::usage(format!(
-            "E-CLI-21: --at {at}: {e}; give a time with its zone, as 2026-03-01T10:00:00Z, or a \
-             change number"
-        ))
-    })?;
-    Ok(Point::Time(time.as_millisecond()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_are_times_or_change_numbers() {
-        let check = |text: &str, expected: Option<Point>| {
-            assert_eq!(point_of(text).ok(), expected, "{text}");
-        };
-        check("17", Some(Point::Seq(17)));
-        check("1970-01-01T00:00:01Z", Some(Point::Time(1000)));
-        check("1970-01-01T02:00:01+02:00", Some(Point::Time(1000)));
-        check("1970-01-01T00:00:01", None);
-        check("yesterday", None);
-        check("-1", None);
-    }
 }

@@ -1,8 +1,9 @@
 //! `wayside repair`: puts right what the disk damaged, from what is stored itself and from backups; or
 //! gives up what a damaged write log lost, so that the rest can be opened.
 
-use super::backup::{KeyArgs, chosen, open};
+use super::backup::{KeyArgs, open};
 use super::restore::look_into;
+use super::restore::point::chosen;
 use super::{CliError, Exit, PlaceArgs, say};
 use crate::app;
 use crate::config::Config;

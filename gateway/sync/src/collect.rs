@@ -42,7 +42,7 @@ impl Courier {
     pub(super) async fn pull(&mut self) -> Result<(), Failure> {
         for resource_type in types(&self.settings) {
             self.pull_type(&resource_type).await?;
-            if !self.is_up() {
+            if !self.is_up() || self.lives_again() {
                 return Ok(());
             }
         }
@@ -64,6 +64,9 @@ impl Courier {
                     return Ok(());
                 }
             };
+            if self.lives_again() {
+                return Ok(());
+            }
             let mut rows = Vec::new();
             let before_ms = progress.pulled_ms;
             progress.page_applied(&page);
@@ -131,9 +134,9 @@ impl Courier {
     fn look_up(&self, pulled: &Pulled) -> Result<(Arrival, Option<VersionId>), Failure> {
         let snapshot = self.store().snapshot()?;
         let view = snapshot.view();
-        let shadow = shadow::read(&view, self.settings.number, &pulled.key)?;
+        let shadow = shadow::read(&view, self.settings.there(), &pulled.key)?;
         let base = shadow.as_ref().and_then(Shadow::base);
-        let arrival = match outbox::known(&view, self.settings.number, &pulled.key)? {
+        let arrival = match outbox::known(&view, self.settings.there(), &pulled.key)? {
             None => Arrival::Change,
             Some(known) => {
                 let head = known.head.version;
@@ -151,7 +154,7 @@ impl Courier {
             agreed: version.0,
             deleted: false,
         };
-        let mut rows = vec![shadow::row(number, &pulled.key, &shadow)];
+        let mut rows = vec![shadow::row(self.settings.there(), &pulled.key, &shadow)];
         let snapshot = self.store().snapshot()?;
         let view = snapshot.view();
         if let Some(head) = view.head(&pulled.key)?
@@ -173,6 +176,7 @@ impl Courier {
         self.repository.clock().observe_hlc(hlc);
         let incoming = Incoming {
             target: self.settings.number,
+            life: self.settings.life,
             target_name: self.settings.name.clone(),
             key: pulled.key,
             resource: Some(pulled.resource),
@@ -193,6 +197,7 @@ impl Courier {
     ) -> Result<(), Failure> {
         let incoming = Incoming {
             target: self.settings.number,
+            life: self.settings.life,
             target_name: self.settings.name.clone(),
             key: key.clone(),
             resource: None,

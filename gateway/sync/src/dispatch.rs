@@ -47,7 +47,7 @@ impl Courier {
                     missing.insert(rid);
                 }
             });
-            if outcome.is_err() || !self.is_up() {
+            if outcome.is_err() || !self.is_up() || self.lives_again() {
                 break;
             }
         }
@@ -84,6 +84,9 @@ impl Courier {
     async fn deliver(&mut self, item: Item, rows: &mut Vec<RowWrite>) -> Result<bool, Failure> {
         let plan = self.target.plan(&item.sending());
         let answer = self.target.send(plan).await;
+        if self.lives_again() {
+            return Ok(false);
+        }
         match self.judge(&item, answer) {
             Verdict::Reconcile => self.reconcile(item, rows).await,
             verdict => {
@@ -164,7 +167,11 @@ impl Courier {
             agreed: item.stored.version.0,
             deleted: item.stored.deleted,
         };
-        rows.push(shadow::row(self.settings.number, &item.stored.key, &shadow));
+        rows.push(shadow::row(
+            self.settings.there(),
+            &item.stored.key,
+            &shadow,
+        ));
         rows.extend(delivery::take_away(item.at, item.stored.rid));
     }
 
@@ -176,11 +183,14 @@ impl Courier {
         rows: &mut Vec<RowWrite>,
     ) -> Result<bool, Failure> {
         let reading = self.target.read(&item.stored.key).await;
+        if self.lives_again() {
+            return Ok(false);
+        }
         let ours = {
             let snapshot = self.store().snapshot()?;
-            outbox::ours(&snapshot.view(), self.settings.number, &item.stored)?
+            outbox::ours(&snapshot.view(), self.settings.there(), &item.stored)?
         };
-        let number = self.settings.number;
+        let there = self.settings.there();
         match outbound::compare(reading, &ours, item.shadow.as_ref()) {
             Finding::Settled { remote_version } => {
                 self.settle(&item, remote_version, rows);
@@ -195,14 +205,14 @@ impl Courier {
                     agreed: version.0,
                     deleted: false,
                 };
-                rows.push(shadow::row(number, &item.stored.key, &shadow));
+                rows.push(shadow::row(there, &item.stored.key, &shadow));
             }
             Finding::Incoming(pulled) => self.take_in(*pulled, item.shadow.as_ref()).await?,
             Finding::Deleted => {
                 let base = item.shadow.as_ref().and_then(Shadow::base);
                 self.take_in_deletion(&item.stored.key, base).await?;
             }
-            Finding::Unknown => rows.push(shadow::forget(number, &item.stored.key)),
+            Finding::Unknown => rows.push(shadow::forget(there, &item.stored.key)),
             finding @ (Finding::Unchanged | Finding::Unanswered(_)) => {
                 let verdict = self.judge_finding(&item, finding);
                 self.record(item, verdict, rows);

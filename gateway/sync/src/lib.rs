@@ -1,13 +1,14 @@
 //! Exchange with remote systems: committed changes go out, their changes come in. One loop a
 //! target; targets never meet each other, and they learn of local writes from the change log alone.
 //!
-//! Reading order: target, delivery, shadow, takeover, outbox, priority, outbound, inbound,
+//! Reading order: target, delivery, lives, shadow, takeover, outbox, priority, outbound, inbound,
 //! then the shells: loops, dispatch, collect.
 
 mod collect;
 mod delivery;
 mod dispatch;
 mod inbound;
+mod lives;
 mod loops;
 mod outbound;
 mod outbox;
@@ -48,6 +49,8 @@ pub struct TargetSettings {
     pub probe_interval_ms: u64,
     /// Refusals of one resource until its delivery is parked.
     pub attempts_max: u32,
+    /// Which life of the target this is (`lives`): 0 here, and read from the store by the loop.
+    pub life: u32,
 }
 
 impl TargetSettings {
@@ -65,6 +68,14 @@ impl TargetSettings {
             retry_cap_ms: 15 * 60 * 1000,
             probe_interval_ms: 5_000,
             attempts_max: 5,
+            life: 0,
+        }
+    }
+
+    fn there(&self) -> lives::There {
+        lives::There {
+            target: self.number,
+            life: self.life,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! link that may be back; decides nothing that a pure module can.
 
 use super::TargetSettings;
+use super::lives::{self, Life};
 use super::outbound::{Link, PAUSE_MS};
 use super::takeover;
 use super::target::Target;
@@ -32,6 +33,8 @@ pub(super) struct Courier {
     pub(super) busy_tries: u32,
     /// Faults (5xx) in a row: three different resources in a row are the target's own trouble.
     pub(super) faults_in_row: u32,
+    /// The life that we deal with; `None` before the first round.
+    life: Option<Life>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,7 @@ impl Courier {
             pull_due_ms: 0,
             busy_tries: 0,
             faults_in_row: 0,
+            life: None,
         }
     }
 
@@ -95,6 +99,7 @@ impl Courier {
 
     /// One round; gives the milliseconds until the next has anything to do (0 is at once).
     async fn round(&mut self) -> Result<u64, Failure> {
+        self.turn_to_life().await?;
         self.take_over_all().await?;
         if let Some(wait_ms) = self.await_link().await {
             return Ok(wait_ms);
@@ -107,9 +112,52 @@ impl Courier {
         } else {
             Some(0)
         };
+        if self.lives_again() {
+            return Ok(0);
+        }
         let pull_due_ms = self.settings.pull.then_some(self.pull_due_ms);
         let due_ms = next_due_ms.into_iter().chain(pull_due_ms).min();
         Ok(due_ms.map_or(SLEEP_MAX_MS, |due_ms| self.until(due_ms)))
+    }
+
+    /// Has the target told of another life than the one that we deal with?
+    pub(super) fn lives_again(&self) -> bool {
+        let known = self.life.as_ref().and_then(|life| life.id.as_ref());
+        known.is_some_and(|known| self.target.life().is_some_and(|told| told != *known))
+    }
+
+    /// Takes note of the life that the target tells of; another one begins everything anew.
+    async fn turn_to_life(&mut self) -> Result<(), Failure> {
+        let number = self.settings.number;
+        if self.life.is_none() {
+            let life = lives::read(&self.store().snapshot()?.view(), number)?;
+            self.live_with(life);
+        }
+        let known = self.life.as_ref().and_then(|life| life.id.clone());
+        let Some(told) = self
+            .target
+            .life()
+            .filter(|told| Some(told) != known.as_ref())
+        else {
+            return Ok(());
+        };
+        let (life, rows) = lives::turned(&self.store().snapshot()?.view(), number, &told)?;
+        self.commit(rows).await?;
+        if life.number != self.settings.life {
+            tracing::warn!(
+                target_name = %self.settings.name,
+                "E-SYNC-6: the target was restored from a backup; everything is compared and offered anew"
+            );
+            self.pull_due_ms = 0;
+        }
+        self.live_with(life);
+        Ok(())
+    }
+
+    fn live_with(&mut self, life: Life) {
+        self.settings.life = life.number;
+        self.target.mean(life.id.clone());
+        self.life = Some(life);
     }
 
     async fn take_over_all(&self) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 
 use super::TargetSettings;
 use super::delivery::{self, Delivery, DeliveryKey, URGENCIES};
+use super::lives::There;
 use super::outbound::Ours;
 use super::priority::{self, Candidate};
 use super::shadow::{self, Shadow};
@@ -156,8 +157,8 @@ fn add(
     let item = Item {
         at,
         delivery,
-        shadow: shadow::read(view, settings.number, &stored.key)?,
-        needs: needs(view, settings.number, &stored)?,
+        shadow: shadow::read(view, settings.there(), &stored.key)?,
+        needs: needs(view, settings.there(), &stored)?,
         stored,
     };
     if takeover::is_held(&head) {
@@ -169,7 +170,7 @@ fn add(
 }
 
 /// Referenced resources that the target has not seen and that wait for it, as this one does.
-fn needs(view: &View<'_>, target: u16, stored: &StoredVersion) -> Result<Vec<Rid>, StoreError> {
+fn needs(view: &View<'_>, there: There, stored: &StoredVersion) -> Result<Vec<Rid>, StoreError> {
     let Ok(resource) = model::parse(&stored.body, Limits::default()) else {
         return Ok(Vec::new());
     };
@@ -195,9 +196,9 @@ fn needs(view: &View<'_>, target: u16, stored: &StoredVersion) -> Result<Vec<Rid
         let Some(head) = view.head(&key)? else {
             continue;
         };
-        let row = delivery::by_resource(target, head.rid);
+        let row = delivery::by_resource(there.target, head.rid);
         if head.rid != stored.rid
-            && shadow::read(view, target, &key)?.is_none()
+            && shadow::read(view, there, &key)?.is_none()
             && view.row(Table::DeliveryByResource, &row)?.is_some()
         {
             needs.push(head.rid);
@@ -272,14 +273,18 @@ fn arrange(items: Vec<Item>, group: &mut Group) {
 }
 
 /// Versions of ours that a target might answer with: the head, and what may have been sent.
-pub(super) fn ours(view: &View<'_>, target: u16, head: &StoredVersion) -> Result<Ours, StoreError> {
-    let delivery = takeover::read_by_resource(view, target, head.rid)?;
+pub(super) fn ours(
+    view: &View<'_>,
+    there: There,
+    head: &StoredVersion,
+) -> Result<Ours, StoreError> {
+    let delivery = takeover::read_by_resource(view, there.target, head.rid)?;
     let sent = delivery
         .map(|(_, delivery)| delivery.sent)
         .unwrap_or_default();
     let mut ours = Ours {
         sending: json(head),
-        sent: Vec::new(),
+        sent: former(view, there, head)?,
     };
     for version in sent
         .into_iter()
@@ -293,6 +298,28 @@ pub(super) fn ours(view: &View<'_>, target: u16, head: &StoredVersion) -> Result
     }
     Ok(ours)
 }
+
+/// What a target that was restored may hold of us: any version of before, oldest first. Only until there
+/// is an agreement with its present life.
+fn former(
+    view: &View<'_>,
+    there: There,
+    head: &StoredVersion,
+) -> Result<Vec<(VersionId, Json)>, StoreError> {
+    let mut found = Vec::new();
+    if there.life == 0 || shadow::read(view, there, &head.key)?.is_some() {
+        return Ok(found);
+    }
+    for (version, _) in view.history(head.rid, Some(head.version), FORMER_MAX)? {
+        let stored = view.version(head.rid, version)?;
+        found.extend(stored.as_ref().and_then(json).map(|json| (version, json)));
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// Versions of one resource that a restored target is compared with.
+const FORMER_MAX: usize = 50;
 
 fn json(stored: &StoredVersion) -> Option<Json> {
     let body = (!stored.deleted).then_some(&stored.body)?;
@@ -308,7 +335,7 @@ pub(super) struct Known {
 /// `None` when we never had the resource.
 pub(super) fn known(
     view: &View<'_>,
-    target: u16,
+    there: There,
     key: &ResourceKey,
 ) -> Result<Option<Known>, StoreError> {
     let Some(head) = view.head(key)? else {
@@ -317,7 +344,7 @@ pub(super) fn known(
     let Some(head) = view.version(head.rid, head.version)? else {
         return Ok(None);
     };
-    let ours = ours(view, target, &head)?;
+    let ours = ours(view, there, &head)?;
     Ok(Some(Known { head, ours }))
 }
 

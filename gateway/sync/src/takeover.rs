@@ -81,10 +81,12 @@ fn delivery_rows(
     if let Some((at, _)) = &known {
         rows.extend(delivery::take_away(*at, rid));
     }
-    let shadow = shadow::read(view, settings.number, &stored.key)?;
+    let shadow = shadow::read(view, settings.there(), &stored.key)?;
     let has_it = shadow.as_ref().is_some_and(|s| s.agreed == head.version.0);
     let was_sent = known.as_ref().is_some_and(|(_, d)| !d.sent.is_empty());
-    let never_left = head.deleted && shadow.is_none() && !was_sent;
+    // A target that lives again may hold what we deleted since.
+    let is_first_life = settings.life == 0;
+    let never_left = head.deleted && shadow.is_none() && !was_sent && is_first_life;
     let stays = never_left || view.is_purged(&head)? || !leaves(settings, &stored);
     if has_it || stays {
         return Ok(rows);

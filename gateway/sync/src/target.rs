@@ -113,6 +113,10 @@ pub(super) trait Target: Send + Sync {
     fn send(&self, plan: Plan) -> Boxed<'_, Answer>;
     fn read<'a>(&'a self, key: &'a ResourceKey) -> Boxed<'a, Reading>;
     fn pull(&self, request: PageRequest) -> Boxed<'_, Result<Page, Answer>>;
+    /// Which life of it the newest answer told of; `None` while none did.
+    fn life(&self) -> Option<String>;
+    /// From now on writes are meant for this life alone, and refused by another.
+    fn mean(&self, life: Option<String>);
     /// Is a FHIR server there again? Cheap; asked while the link is down.
     fn probe(&self) -> Boxed<'_, bool>;
 }

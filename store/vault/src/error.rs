@@ -23,7 +23,9 @@ pub enum VaultError {
     Derivation(String),
     #[error(transparent)]
     Store(#[from] store::StoreError),
-    #[error("E-BACKUP-1: cannot use {path}: {detail}; check the stick or share, then try again")]
+    #[error(
+        "E-BACKUP-1: cannot use {path}: {detail}; check the stick, share or network, then try again"
+    )]
     Shelf { path: String, detail: String },
     #[error("E-BACKUP-2: {name} is damaged: {detail}; nothing was replaced, take another backup")]
     DamagedBackup { name: String, detail: &'static str },

@@ -84,6 +84,16 @@ impl Places {
         PathBuf::from(name)
     }
 
+    /// There while a store is being restored into this folder, or was when that was cut off.
+    pub fn restore_mark(folder: &Path) -> PathBuf {
+        folder.join("restoring")
+    }
+
+    /// Was a restore into this place cut off before it had a store?
+    pub fn is_half_restored(&self) -> bool {
+        Places::restore_mark(&self.data).exists() && !self.has_store()
+    }
+
     /// True once the folder holds a data file, readable or not.
     pub fn has_store(&self) -> bool {
         let entries = std::fs::read_dir(&self.data).into_iter().flatten();

@@ -68,9 +68,18 @@ impl Wire {
 
     /// Sends, and leaves the reply's body to be read piece by piece. `Err` as above.
     pub async fn open_flow(&self, request: Request<Full<Bytes>>) -> Result<Flow, String> {
-        let answer = tokio::time::timeout(SILENCE_MAX, self.client.request(request)).await;
+        self.open_flow_within(request, SILENCE_MAX).await
+    }
+
+    /// The same, for a request whose body may take that long to send.
+    pub async fn open_flow_within(
+        &self,
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+    ) -> Result<Flow, String> {
+        let answer = tokio::time::timeout(patience, self.client.request(request)).await;
         let response = answer
-            .map_err(|_elapsed| "no answer within 30 s".to_owned())?
+            .map_err(|_elapsed| format!("no answer within {} s", patience.as_secs()))?
             .map_err(|e| innermost(&e))?;
         let (parts, body) = response.into_parts();
         Ok(Flow {

@@ -1,6 +1,7 @@
 //! One request from its head to its answer: host, caller, rate, route, body, interaction.
 
 mod hosts;
+mod lives;
 mod plain;
 mod room;
 mod upload;
@@ -116,7 +117,15 @@ impl Front {
         }
         let path = head.uri.path().to_owned();
         if let Some(rest) = below(&path, "/fhir") {
-            return self.fhir(rest, head, body, peer).await;
+            let life = lives::header(self.surface.repository.store());
+            if let Some(refused) = lives::check(&head, life.as_ref()) {
+                return refused;
+            }
+            let (name, mut reply) = self.fhir(rest, head, body, peer).await;
+            reply
+                .headers_mut()
+                .extend(life.map(|life| (lives::INCARNATION, life)));
+            return (name, reply);
         }
         if let Some(rest) = below(&path, "/admin") {
             let page = Box::pin(pages::answer(self, rest, head, body, peer));

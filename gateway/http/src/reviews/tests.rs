@@ -38,6 +38,7 @@ impl Desk {
         put(&repository, order("250 mg")).await;
         let incoming = Incoming {
             target: 1,
+            life: 0,
             target_name: "national".to_owned(),
             key: ResourceKey {
                 resource_type: "MedicationRequest".to_owned(),

@@ -22,7 +22,7 @@ use fhir_mapping::conflict::ElementConflict;
 use fhir_mapping::model::{IssueCode, Json, Limits, Reference, parse};
 use fhir_mapping::search::Zone;
 use gateway_ground::failure::{Category, Failure};
-use store::{Head, ResourceKey, VersionId, View};
+use store::{Head, ResourceKey, RowWrite, VersionId, View};
 
 /// Most open reviews looked at to find the most pressing ones.
 const SCAN_MAX: usize = 10_000;
@@ -166,6 +166,20 @@ impl Found {
             reviewer: self.said("output", "reviewer"),
             result: self.said("output", "resulting-version"),
         }
+    }
+}
+
+/// The row of the review that a Task tells of, as the Task has it: there while it is requested, gone when it
+/// has ended. `None` for a Task of something else.
+pub(super) fn row_of_task(view: &View<'_>, task_id: &str) -> Result<Option<RowWrite>, Failure> {
+    let Ok(found) = Found::load(view, task_id) else {
+        return Ok(None);
+    };
+    let rid = found.head.rid;
+    match found.task.str_at(&["status"]) {
+        Some("requested") if found.row.is_some() => Ok(None),
+        Some("requested") => Ok(Some(found.past_row()?.put(rid)?)),
+        _ => Ok(Some(Row::take_away(rid))),
     }
 }
 

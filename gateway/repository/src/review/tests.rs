@@ -83,6 +83,7 @@ impl Site {
         self.repository.clock().advance(Duration::from_secs(1));
         let incoming = Incoming {
             target: 1,
+            life: 0,
             target_name: "national".to_owned(),
             key: key(),
             resource,

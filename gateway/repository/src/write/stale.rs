@@ -87,6 +87,7 @@ impl Repository {
         let wanted = resource.clone();
         let incoming = Incoming {
             target: CLIENTS,
+            life: 0,
             target_name: actor.name.clone(),
             key: key.clone(),
             resource: Some(resource),

@@ -17,7 +17,11 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::ResourceKey;
+
+/// Longer ones are none.
+const LIFE_CHARS_MAX: usize = 64;
 
 const FHIR_JSON: &str = "application/fhir+json";
 
@@ -35,7 +39,18 @@ pub(crate) struct FhirTarget {
     gzip: bool,
     wire: Wire,
     clock: Clock,
+    lives: Arc<Mutex<Lives>>,
 }
+
+/// Lives of the target, as its answers tell and as writes mean.
+#[derive(Default)]
+struct Lives {
+    told: Option<String>,
+    meant: Option<String>,
+}
+
+/// What a Wayside tells of itself; other servers tell nothing.
+const INCARNATION: HeaderName = HeaderName::from_static("wayside-incarnation");
 
 impl FhirTarget {
     /// Refuses (with a reason for the operator) a base or token that no request can carry.
@@ -60,6 +75,7 @@ impl FhirTarget {
             gzip: settings.gzip,
             wire: Wire::open(),
             clock,
+            lives: Arc::default(),
         })
     }
 
@@ -72,6 +88,10 @@ impl FhirTarget {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
+        let is_write = !plan.key.id.is_empty();
+        if let Some(life) = self.lives().meant.clone().filter(|_| is_write) {
+            request = request.header(INCARNATION, life);
+        }
         for (name, value) in plan.headers {
             request = request.header(name, value);
         }
@@ -82,7 +102,18 @@ impl FhirTarget {
     async fn exchange(&self, plan: Plan) -> Result<gateway_ground::link::wire::Reply, Answer> {
         let unreachable = |why| Answer::Unreachable { why };
         let request = self.request(plan).map_err(unreachable)?;
-        self.wire.exchange(request).await.map_err(unreachable)
+        let reply = self.wire.exchange(request).await.map_err(unreachable)?;
+        let told = reply.headers.get(INCARNATION).and_then(|v| v.to_str().ok());
+        // A portal or a proxy tells nothing, and is no other life.
+        let told = told.filter(|told| (1..=LIFE_CHARS_MAX).contains(&told.len()));
+        if let Some(told) = told {
+            self.lives().told = Some(told.to_owned());
+        }
+        Ok(reply)
+    }
+
+    fn lives(&self) -> MutexGuard<'_, Lives> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, url: String) -> Plan {
@@ -174,6 +205,14 @@ impl Target for FhirTarget {
 
     fn pull(&self, request: PageRequest) -> Boxed<'_, Result<Page, Answer>> {
         Box::pin(self.pull_page(request))
+    }
+
+    fn life(&self) -> Option<String> {
+        self.lives().told.clone()
+    }
+
+    fn mean(&self, life: Option<String>) {
+        self.lives().meant = life;
     }
 
     fn probe(&self) -> Boxed<'_, bool> {

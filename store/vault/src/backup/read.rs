@@ -64,6 +64,14 @@ impl Opened<'_> {
         manifest::listed(self.shelf)
     }
 
+    /// The lives of the store up to a backup.
+    pub fn incarnations(&self, name: &str) -> Result<store::Incarnations, VaultError> {
+        let manifest = Manifest::load(self.shelf, &self.sealer, name)?;
+        let secrets = manifest.secrets().ok_or_else(|| damaged(name, "no keys"))?;
+        let lives = manifest.incarnations(&secrets);
+        lives.ok_or_else(|| damaged(name, "no incarnations"))
+    }
+
     /// Opens every part of a backup and compares it with its digest.
     pub fn verify(&self, name: &str) -> Result<Proof, VaultError> {
         let manifest = Manifest::load(self.shelf, &self.sealer, name)?;

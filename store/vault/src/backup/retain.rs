@@ -1,6 +1,7 @@
 //! Which backups are kept: the newest of each of the last days, weeks and months. Packs that no kept
 //! backup needs go too.
 
+use super::checks;
 use super::chunk::Sealer;
 use super::manifest::{self, Listed, Manifest, PACKS};
 use super::read::Opened;
@@ -30,6 +31,12 @@ pub fn prune(opened: &Opened<'_>, keep: Keep) -> Result<(usize, usize), VaultErr
     let gone: Vec<&Listed> = all.iter().filter(|one| !kept.contains(&one.name)).collect();
     for one in &gone {
         shelf.remove(&one.name)?;
+    }
+    let looked: HashSet<String> = kept.iter().map(|name| checks::called(name)).collect();
+    for name in shelf.list(checks::CHECKS)? {
+        if !looked.contains(&name) {
+            shelf.remove(&name)?;
+        }
     }
     let mut packs = 0;
     for name in shelf.list(PACKS)? {

@@ -47,7 +47,16 @@ impl Folder {
 
 impl Shelf for Folder {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), VaultError> {
-        files::replace(&self.root.join(name), bytes)
+        let path = self.root.join(name);
+        // Folders of older programs lack the newer ones; the root itself is never made here, for
+        // without it the stick is not plugged in.
+        if let Some(folder) = path.parent().filter(|folder| *folder != self.root)
+            && !folder.is_dir()
+        {
+            fs::create_dir(folder).map_err(|e| refused(folder, &e))?;
+            files::sync_folder_of(folder)?;
+        }
+        files::replace(&path, bytes)
     }
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError> {

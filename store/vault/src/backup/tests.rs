@@ -280,3 +280,94 @@ fn another_store_is_not_mixed_in() {
     let mixed = take(&other.store, &other.slots, &one.shelf, (random, 2000));
     assert!(matches!(mixed, Err(VaultError::OtherStore(_))), "{mixed:?}");
 }
+
+#[test]
+fn what_was_found_of_a_backup_stands_beside_it_and_goes_with_it() {
+    let site = site();
+    site.write(0, 10, 1);
+    let first = site.take(1000);
+    let opened = site.opened();
+    assert_eq!(opened.last_check(&first.name).unwrap(), None);
+    let check = Check {
+        time_ms: 5,
+        depth: Depth::Restored,
+        is_sound: true,
+        text: "10 rows".to_owned(),
+    };
+    opened.note(&first.name, &check).unwrap();
+    assert_eq!(opened.last_check(&first.name).unwrap(), Some(check.clone()));
+    let second = site.take(2000);
+    assert_eq!(opened.last_check(&second.name).unwrap(), None);
+    let day_ms = 24 * 60 * 60 * 1000;
+    let third = site.take(2 * day_ms);
+    opened.note(&third.name, &check).unwrap();
+    let keep = Keep {
+        daily: 1,
+        weekly: 0,
+        monthly: 0,
+    };
+    assert_eq!(prune(&opened, keep).unwrap().0, 2);
+    assert_eq!(site.shelf.list("checks").unwrap().len(), 1);
+    // A note of one is none of another, and a damaged one is none.
+    let path = site.folder.path().join("backup/checks");
+    let path = std::fs::read_dir(path).unwrap().next().unwrap();
+    let path = path.unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(opened.last_check(&third.name).unwrap(), None);
+}
+
+/// Cut at every byte, and 300 flips anywhere: refused before a store is there.
+#[test]
+fn no_cut_and_no_flip_of_a_small_backup_is_taken_for_a_backup() {
+    let site = site();
+    site.write(0, 3, 1);
+    let taken = site.take(1000);
+    let to = site.folder.path().join("restored");
+    let is_refused = |is_restored: bool| {
+        let opened = match open(&site.shelf, &sheet(), random) {
+            Ok(opened) => opened,
+            Err(_) => return true,
+        };
+        let is_refused = opened.verify(&taken.name).is_err();
+        let restored = is_restored
+            && opened
+                .restore(&taken.name, &options(&to), (None, 5))
+                .is_ok();
+        is_refused && !restored && !to.join("data.mdb").exists()
+    };
+    let mut files = site.files();
+    files.sort();
+    for path in &files {
+        let sound = std::fs::read(path).unwrap();
+        for length in 0..sound.len() {
+            std::fs::write(path, &sound[..length]).unwrap();
+            let is_tried = length % 500 == 499;
+            assert!(is_refused(is_tried), "{} cut at {length}", path.display());
+        }
+        std::fs::write(path, &sound).unwrap();
+    }
+    let mut state = 7_u64;
+    let mut below = |limit: usize| {
+        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % limit
+    };
+    for round in 0..300 {
+        let path = &files[below(files.len())];
+        let sound = std::fs::read(path).unwrap();
+        let (at, bit) = (below(sound.len()), below(8));
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1 << bit;
+        // White space between the words of the ways is nobody's loss.
+        let is_space = path.ends_with("backup.json")
+            && (sound[at].is_ascii_whitespace() || damaged[at].is_ascii_whitespace());
+        if !is_space {
+            std::fs::write(path, &damaged).unwrap();
+            assert!(is_refused(round % 10 == 0), "{} {at}", path.display());
+            std::fs::write(path, &sound).unwrap();
+        }
+    }
+    assert!(!is_refused(true));
+    assert!(to.join("data.mdb").exists());
+}

@@ -1,7 +1,9 @@
 //! `wayside restore`: a whole site from a backup into a folder, or single resources and patients from
 //! one into the running site, as new versions.
 
-use super::backup::{KeyArgs, chosen, open};
+pub(super) mod point;
+
+use super::backup::{KeyArgs, open, place};
 use super::remote::Remote;
 use super::{CliError, Exit, PlaceArgs, say, tell};
 use crate::app;
@@ -9,15 +11,16 @@ use crate::config::Config;
 use clap::Args;
 use gateway_ground::clock::{Clock, format_instant};
 use gateway_ground::keys::{self, Places};
-use gateway_repository::{EverythingRequest, Repository};
+use gateway_repository::{EverythingRequest, Replayed, Repository, Until};
 use http::Method;
+use point::{Route, route};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use store::{OpenOptions, ResourceKey, Store, StoredVersion, VersionId};
-use vault::backup::{Folder, Listed, Opened, Proof};
-use vault::{Secret, files};
+use store::{Keys, OpenOptions, ResourceKey, Store, StoredVersion, VersionId};
+use vault::backup::{Listed, Opened, Proof};
+use vault::{Secret, Slots, files};
 
 #[derive(Args, Debug)]
 #[command(after_help = "A damaged backup is refused before anything is replaced.")]
@@ -26,10 +29,11 @@ pub(super) struct RestoreArgs {
     place: PlaceArgs,
     #[command(flatten)]
     key: KeyArgs,
-    /// Folder that `wayside backup` wrote to
-    from: PathBuf,
-    /// The newest backup not after this time (2026-03-01T10:00:00Z) or change number [default: the
-    /// newest]
+    /// Folder that `wayside backup` wrote to [default: the place in `[backup]` of the configuration]
+    from: Option<PathBuf>,
+    /// The site as it was at this time (2026-03-01T10:00:00Z) or after this change number: the newest
+    /// backup not after it, and the changes up to it out of a later one; single resources and patients
+    /// are taken from that backup as it is [default: the newest backup]
     #[arg(long, value_name = "TIME|SEQ")]
     at: Option<String>,
     /// Put the restored store in the place of the one in --data, which is kept beside it
@@ -55,55 +59,180 @@ const PAGE: usize = 200;
 
 pub(super) fn run(args: RestoreArgs) -> Result<Exit, CliError> {
     let config = args.place.load()?;
-    let shelf = Folder::new(&args.from);
-    let opened = open(&shelf, &config, &args.key)?;
-    let one = chosen(&opened, args.at.as_deref())?.pop();
-    let one = one.ok_or(vault::VaultError::NoBackup)?;
+    let shelf = place(&config, args.from.as_ref())?.shelf()?;
+    let opened = open(&*shelf, &config, &args.key)?;
+    let route = route(&opened, args.at.as_deref())?;
     if args.resource.is_some() || args.patient.is_some() {
-        return single(&config, &args, (&opened, &one));
+        return single(&config, &args, (&opened, &route.base));
     }
-    whole(&config, args.replace, (&opened, &one))
+    whole(&config, args.replace, (&opened, &route))
 }
 
-/// The whole site: into an empty place, or beside the store and then in its place in one step.
+/// The whole site. A plain backup goes into an empty place right away, for the store is there in one step
+/// when all was checked. Everything else is made beside its place and moved there in one step.
 fn whole(
     config: &Config,
     replace: bool,
-    (opened, one): (&Opened<'_>, &Listed),
+    (opened, route): (&Opened<'_>, &Route),
 ) -> Result<Exit, CliError> {
     let places = app::places(config);
-    if !places.has_store() {
-        keys::ensure_folder(&places.data)?;
-        told(&restore(&places, &places.data, (opened, one))?, one);
-        return Ok(Exit::Done);
-    }
-    if !replace {
+    let is_there = places.has_store();
+    if is_there && !replace {
         let folder = places.data.display();
         return Err(CliError::failed(format!(
             "E-RESTORE-1: {folder} holds a store; give --replace to keep that one beside it, or \
              another --data"
         )));
     }
-    let _held = hold(&places)?;
-    let fresh = beside(&places, "restoring");
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh).map_err(|e| refused(&fresh, &e))?;
+    if places.is_half_restored() {
+        tell("An earlier restore was cut off; this one begins anew.");
     }
+    let _held = is_there.then(|| hold(&places)).transpose()?;
+    clear_way(&places)?;
+    if is_there && Places::restore_mark(&places.data).exists() {
+        unmark(&places)?;
+    }
+    let is_beside = is_there || route.onward.is_some();
+    let fresh = match is_beside {
+        true => beside(&places, "restoring"),
+        false => places.data.clone(),
+    };
     keys::ensure_folder(&fresh)?;
-    let proof = restore(&places, &fresh, (opened, one))?;
-    let now = format_instant(Clock::system(0).now_ms()).replace(':', "");
-    let former = beside(&places, &format!("before-{now}"));
-    renameat_with(CWD, &fresh, CWD, &places.data, RenameFlags::EXCHANGE)
+    files::write_once(&Places::restore_mark(&fresh), b"")?;
+    let made = made(config, &fresh, (opened, route));
+    if made.is_err() && !is_beside {
+        unmark(&places)?;
+    }
+    let (proof, replayed) = made?;
+    let former = match (is_there, is_beside) {
+        (true, _) => Some(exchange(&places, &fresh)?),
+        (false, true) => settle(&places, &fresh).map(|()| None)?,
+        (false, false) => None,
+    };
+    unmark(&places)?;
+    told(&proof, &route.base);
+    if let Some(replayed) = replayed {
+        told_further(&replayed);
+    }
+    if let Some(former) = former {
+        tell(&format!(
+            "The former store is {}: delete it when all is well.",
+            former.display()
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn made(
+    config: &Config,
+    fresh: &Path,
+    (opened, route): (&Opened<'_>, &Route),
+) -> Result<(Proof, Option<Replayed>), CliError> {
+    let places = app::places(config);
+    let proof = restore(&places, fresh, (opened, &route.base))?;
+    let onward = route.onward.as_ref();
+    let replayed = onward.map(|onward| carry_on(config, (&places, fresh), opened, onward));
+    Ok((proof, replayed.transpose()?))
+}
+
+/// A store without the mark counts as any other.
+fn unmark(places: &Places) -> Result<(), CliError> {
+    let mark = Places::restore_mark(&places.data);
+    fs::remove_file(&mark).map_err(|e| refused(&mark, &e))?;
+    Ok(files::sync_folder_of(&mark)?)
+}
+
+/// What an earlier restore left beside the store: half of one, which goes; or the former store, when it
+/// was cut off between the exchange and the last step, which is kept as that step would have.
+fn clear_way(places: &Places) -> Result<(), CliError> {
+    let fresh = &beside(places, "restoring");
+    if !fresh.exists() {
+        return Ok(());
+    }
+    if !Places::restore_mark(fresh).exists() && fresh.join("data.mdb").exists() {
+        let former = put_former_aside(places, fresh)?;
+        tell(&format!(
+            "An earlier restore was cut off when all was done but the last step: the store before it \
+             is {} now.",
+            former.display()
+        ));
+        return Ok(());
+    }
+    fs::remove_dir_all(fresh).map_err(|e| refused(fresh, &e))?;
+    tell(&format!(
+        "An earlier restore was cut off; what it left in {} is gone, and this one begins anew.",
+        fresh.display()
+    ));
+    Ok(())
+}
+
+fn exchange(places: &Places, fresh: &Path) -> Result<PathBuf, CliError> {
+    renameat_with(CWD, fresh, CWD, &places.data, RenameFlags::EXCHANGE)
         .map_err(|e| refused(&places.data, &e.into()))?;
     files::sync_folder_of(&places.data)?;
-    fs::rename(&fresh, &former).map_err(|e| refused(&former, &e))?;
+    put_former_aside(places, fresh)
+}
+
+fn put_former_aside(places: &Places, fresh: &Path) -> Result<PathBuf, CliError> {
+    let now = format_instant(Clock::system(0).now_ms()).replace(':', "");
+    let former = beside(places, &format!("before-{now}"));
+    fs::rename(fresh, &former).map_err(|e| refused(&former, &e))?;
     files::sync_folder_of(&former)?;
-    told(&proof, one);
-    tell(&format!(
-        "The former store is {}: delete it when all is well.",
-        former.display()
-    ));
-    Ok(Exit::Done)
+    Ok(former)
+}
+
+/// Into a place that holds no store: an empty folder makes way, any other is not ours to touch.
+fn settle(places: &Places, fresh: &Path) -> Result<(), CliError> {
+    fs::rename(fresh, &places.data).map_err(|e| refused(&places.data, &e))?;
+    files::sync_folder_of(&places.data)?;
+    Ok(())
+}
+
+/// Brings what was restored to the very point, out of a later backup that is put together for it, sealed,
+/// and goes again.
+fn carry_on(
+    config: &Config,
+    (places, fresh): (&Places, &Path),
+    opened: &Opened<'_>,
+    (later, until): &(Listed, Until),
+) -> Result<Replayed, CliError> {
+    let aside = beside(places, "looking-back");
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(|e| refused(&aside, &e))?;
+    }
+    keys::ensure_folder(&aside)?;
+    let (_proof, keys) = opened.restore_aside(&later.name, &options(&aside))?;
+    let later = Store::open(options(&aside), keys)?;
+    let key = Secret::KeyFile(keys::read_key_file(&places.key_file())?);
+    let slots = Slots::load(fresh)?.ok_or(vault::VaultError::NoBackup)?;
+    let keys = Keys {
+        key_encryption_key: *slots.unlock(&key)?.current,
+    };
+    let store = Store::open(options(fresh), keys)?;
+    let zone = fhir_mapping::search::Zone::of(config.zone()?);
+    let repository = Repository::new(store.clone(), Clock::system(0), zone);
+    let replayed = repository.replay(&later, *until);
+    drop(repository);
+    store.close();
+    later.close();
+    fs::remove_dir_all(&aside).map_err(|e| refused(&aside, &e))?;
+    Ok(replayed?)
+}
+
+fn told_further(replayed: &Replayed) {
+    let lines = [
+        ("changes added", replayed.changes),
+        ("last change", replayed.last),
+        ("erased since", replayed.erased),
+        ("audit added", replayed.audit_entries),
+    ];
+    for (name, count) in lines {
+        say(&format!("{name:<16} {count:>12}"));
+    }
+    tell(
+        "The resources are as they were at the time asked for. What goes to remote systems, messages of \
+         devices and tokens are as in the backup before it.",
+    );
 }
 
 fn told(proof: &Proof, one: &Listed) {
@@ -142,7 +271,7 @@ fn restore(
     Ok(opened.restore(&one.name, &options(folder), (added, now_ms))?)
 }
 
-fn options(folder: &Path) -> OpenOptions {
+pub(super) fn options(folder: &Path) -> OpenOptions {
     OpenOptions {
         folder: folder.to_owned(),
         map_size_bytes: 1 << 26,
@@ -166,7 +295,7 @@ fn hold(places: &Places) -> Result<File, CliError> {
     Ok(file)
 }
 
-fn beside(places: &Places, suffix: &str) -> PathBuf {
+pub(super) fn beside(places: &Places, suffix: &str) -> PathBuf {
     let mut name = places.data.clone().into_os_string();
     name.push(format!(".{suffix}"));
     PathBuf::from(name)
