@@ -496,6 +496,7 @@ impl Site {
             national,
             repository: Repository::new(store, Clock::system(0), zone),
             stop: watch::Sender::new(false),
+            running: Mutex::default(),
             _folder: folder,
         }
     }
