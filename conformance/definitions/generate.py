@@ -33,7 +33,9 @@ ALSO = {
     "AuditEvent": {"agent": [{"requestor": True, "who": {"display": "x"}}], "source": {"observer": {"display": "x"}}},
     "Communication": {}, "DeviceRequest": {}, "Organization": {"name": "Generated"},
     "Subscription": {"status": "off", "channel": {"type": "websocket"}, "criteria": "Patient?identifier=none"},
-    "StructureMap": {}, "SearchParameter": {"base": ["Patient"], "code": "generated", "type": "token"},
+    "StructureMap": {},
+    # An active one takes effect on servers that search by parameters of their own.
+    "SearchParameter": {"status": "draft", "base": ["Patient"], "code": "generated", "type": "token"},
 }
 
 
@@ -149,7 +151,8 @@ def value_and_query(kind, type_name, bound, target, tables):
         ("u", "uri"): (URI, URI), ("u", "url"): (URI, URI), ("u", "canonical"): (URI, URI),
     }
     if (kind, type_name) == ("t", "code"):
-        code = tables.codes[bound][0] if bound else "gen-code"
+        codes = tables.codes[bound] if bound else ["gen-code"]
+        code = "draft" if "draft" in codes else codes[0]  # a draft takes no effect
         return code, code
     if (kind, type_name) == ("r", "Reference"):
         return {"reference": f"{target}/{ID}"}, f"{target}/{ID}"

@@ -307,7 +307,7 @@ mod tests {
         check("wayside backup /media/stick", true);
         check("wayside backup list /media/stick", true);
         check("wayside backup verify /media/stick --at 7", true);
-        check("wayside backup verify", false);
+        check("wayside backup verify", true);
         check(
             "wayside restore /media/stick --data d --at 7 --replace",
             true,
