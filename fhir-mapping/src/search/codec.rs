@@ -12,6 +12,7 @@ use super::kinds::place::Place;
 use super::kinds::quantity::Amount;
 use super::kinds::reference::Link;
 use super::kinds::token::Token;
+use super::looks::Looks;
 use super::values::Value;
 
 const FORMAT: u8 = 2;
@@ -133,22 +134,24 @@ fn low_byte(number: u64) -> u8 {
     number.to_be_bytes().last().copied().unwrap_or_default()
 }
 
-pub(super) fn decode(bytes: &[u8], site: &Zone) -> Option<SearchValues> {
-    decode_by(bytes, &|resource_type, digest| {
+/// With `looks`, values of other parameters are passed over.
+pub(super) fn decode(bytes: &[u8], site: &Zone, looks: Option<&Looks>) -> Option<SearchValues> {
+    let known = |resource_type: &str, digest| {
         let known = site.of_type(resource_type)?;
         (known.digest == digest).then_some(known)
-    })
+    };
+    decode_by(bytes, &known, looks)
 }
 
 /// By whichever definitions of this run made them.
 pub(super) fn decode_former(bytes: &[u8]) -> Option<SearchValues> {
-    decode_by(bytes, &definitions::former)
+    decode_by(bytes, &definitions::former, None)
 }
 
 /// Definitions of a type by their digest.
 type Known<'a> = dyn Fn(&str, u32) -> Option<&'static TypeDefinitions> + 'a;
 
-fn decode_by(bytes: &[u8], known: &Known) -> Option<SearchValues> {
+fn decode_by(bytes: &[u8], known: &Known, looks: Option<&Looks>) -> Option<SearchValues> {
     let mut input = Decoder {
         rest: bytes,
         texts: WELL_KNOWN.to_vec(),
@@ -165,6 +168,10 @@ fn decode_by(bytes: &[u8], known: &Known) -> Option<SearchValues> {
         let index = definitions.number_at(input.count()?)?;
         let parameter = definitions.parameter(index)?;
         let count = input.count()?;
+        if looks.is_some_and(|looks| !looks.has(definitions, index)) {
+            (0..count).try_for_each(|_| input.pass_one_of(parameter))?;
+            continue;
+        }
         let values: Option<Vec<Value>> = (0..count)
             .map(|_| match parameter.kind {
                 Kind::Composite => input.composite(parameter),
@@ -263,6 +270,54 @@ impl<'a> Decoder<'a> {
             }),
             Kind::Composite | Kind::Sound => return None,
         })
+    }
+
+    /// Passes over a value of a parameter; its texts are remembered, for later ones may be the same.
+    fn pass_one_of(&mut self, parameter: &Parameter) -> Option<()> {
+        if parameter.kind != Kind::Composite {
+            return self.pass(parameter.kind);
+        }
+        for component in &parameter.components {
+            let count = self.count()?;
+            (0..count).try_for_each(|_| self.pass(component.kind))?;
+        }
+        Some(())
+    }
+
+    fn pass(&mut self, kind: Kind) -> Option<()> {
+        match kind {
+            Kind::Token => {
+                let flags = self.byte()?;
+                self.pass_texts(flags & 0b111)?;
+                if flags >> 3 & 2 == 2 {
+                    let types = self.count()?;
+                    (0..types).try_for_each(|_| self.pass_texts(0b11))?;
+                }
+                Some(())
+            }
+            Kind::Text | Kind::Uri => self.pass_texts(0b1),
+            Kind::Date => self.array::<16>().map(|_| ()),
+            Kind::Number | Kind::Quantity => {
+                let flags = self.byte()?;
+                self.pass_texts(flags & 0b1_1111)
+            }
+            Kind::Reference => {
+                let flags = self.byte()?;
+                self.pass_texts(flags & 0b1)?;
+                if flags >> 1 == 1 {
+                    let flags = self.byte()?;
+                    self.pass_texts(flags & 0b11)?;
+                }
+                Some(())
+            }
+            Kind::Place => self.pass_texts(0b11),
+            Kind::Composite | Kind::Sound => None,
+        }
+    }
+
+    /// One text for each bit.
+    fn pass_texts(&mut self, flags: u8) -> Option<()> {
+        (0..flags.count_ones()).try_for_each(|_| self.text().map(|_| ()))
     }
 
     fn composite(&mut self, parameter: &Parameter) -> Option<Value> {

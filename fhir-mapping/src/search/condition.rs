@@ -2,6 +2,7 @@
 //! others look at further resources, which the caller that has a store carries out.
 
 use super::criterion::{Criterion, GROUP_TERMS_MAX};
+use super::looks::Looks;
 use super::terms::Sink;
 use super::values::SearchValues;
 use super::words::Words;
@@ -87,6 +88,21 @@ impl Condition {
             Condition::Any(parts) => decide_parts(parts, values, true, look),
             Condition::Not(part) => Ok(!part.decide(values, look)?),
             _ => look(self),
+        }
+    }
+
+    /// Notes the parameters whose values `known` and `decide` look at. What is asked of other
+    /// resources is not among them.
+    pub(super) fn note(&self, looks: &mut Looks) {
+        match self {
+            Condition::Own(criterion) => looks.add(criterion.index()),
+            Condition::Chain(chain) => looks.add_named(chain.parameter),
+            Condition::Hierarchy(hierarchy) => looks.add_named(hierarchy.parameter),
+            Condition::All(parts) | Condition::Any(parts) => {
+                parts.iter().for_each(|part| part.note(looks));
+            }
+            Condition::Not(part) => part.note(looks),
+            Condition::Has(_) | Condition::Words(_) => {}
         }
     }
 

@@ -103,6 +103,11 @@ impl Criterion {
         }
     }
 
+    /// The parameter that it looks at.
+    pub(super) fn index(&self) -> u16 {
+        self.index
+    }
+
     pub(super) fn localize(&mut self, base: &str) {
         let (Test::AnyOf(tests) | Test::NoneOf(tests) | Test::SomeOther(tests)) = &mut self.test
         else {

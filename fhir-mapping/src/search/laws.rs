@@ -199,6 +199,26 @@ proptest! {
         }
     }
 
+    /// The values that a query looks at decide as all of them do.
+    #[test]
+    fn some_values_decide_as_all(
+        resource in resource(),
+        asked in prop::collection::vec(asked(), 0..3),
+        sort in prop_oneof!["-date", "code,-value-quantity", "subject,_lastUpdated", "status"],
+    ) {
+        let zone = Zone::of(jiff::tz::TimeZone::UTC);
+        let all = extract(&resource, &zone);
+        let asking = Asking::new(Handling::Strict, &zone).whole();
+        let mut asked = asked;
+        asked.push(("_sort".to_owned(), sort));
+        if let Ok(query) = Query::parse_with("Observation", &asked, &asking) {
+            let some = SearchValues::decode_some(&all.encode(), &zone, &query.looks()).unwrap();
+            prop_assert_eq!(some.key(), all.key());
+            prop_assert_eq!(query.matches(&some), query.matches(&all));
+            prop_assert_eq!(query.sort_key(&some), query.sort_key(&all));
+        }
+    }
+
     #[test]
     fn bytes_from_anywhere_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let zone = Zone::of(jiff::tz::TimeZone::UTC);
@@ -214,6 +234,10 @@ proptest! {
         bytes[at] = byte;
         if let Some(values) = SearchValues::decode(&bytes, &zone) {
             values.terms();
+        }
+        let query = Query::parse("Observation", &[], Handling::Strict, &zone).unwrap();
+        if let Some(values) = SearchValues::decode_some(&bytes, &zone, &query.looks()) {
+            query.matches(&values);
         }
     }
 }

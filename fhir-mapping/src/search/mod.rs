@@ -19,6 +19,7 @@ mod codes;
 mod condition;
 mod criterion;
 mod grammar;
+mod looks;
 mod ordered;
 mod query;
 mod sort;
@@ -28,6 +29,7 @@ pub use asking::{Asking, Code, Terminology};
 pub use condition::{Branch, Chain, Condition, Has, Hierarchy, reference_terms};
 pub use criterion::Criterion;
 pub use grammar::results::{Summary, Total};
+pub use looks::Looks;
 pub use ordered::{DateBucket, DateOrder};
 pub use own::{OwnParameter, own_parameters};
 pub use query::{Query, encode_pairs};
@@ -130,7 +132,13 @@ impl SearchValues {
     /// `None` when the bytes are of another format version or of other definitions: reindex. Dates
     /// may be those of another zone: see `is_of`.
     pub fn decode(bytes: &[u8], zone: &Zone) -> Option<SearchValues> {
-        codec::decode(bytes, zone)
+        codec::decode(bytes, zone, None)
+    }
+
+    /// The same with the values of these parameters only: for judging by the query that looks at
+    /// them and for its sort key, never for terms or to be encoded again.
+    pub fn decode_some(bytes: &[u8], zone: &Zone, looks: &Looks) -> Option<SearchValues> {
+        codec::decode(bytes, zone, Some(looks))
     }
 
     /// The same, also of definitions that the site had before, since the program started.

@@ -86,6 +86,7 @@ struct Inner {
     indexing: tokio::sync::Mutex<()>,
     /// Of paged searches.
     moments: search::Kept,
+    counted: search::Counted,
 }
 
 impl Repository {
@@ -109,6 +110,7 @@ impl Repository {
                 are_parameters_changed: AtomicBool::new(false),
                 indexing: tokio::sync::Mutex::new(()),
                 moments: search::Kept::default(),
+                counted: search::Counted::default(),
             }),
         }
     }

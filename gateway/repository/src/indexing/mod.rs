@@ -7,7 +7,7 @@ pub(super) mod reindex;
 pub(super) mod standing;
 
 use fhir_mapping::model::{Limits, parse};
-use fhir_mapping::search::{SearchValues, Zone, extract};
+use fhir_mapping::search::{Looks, SearchValues, Zone, extract};
 use std::cmp::Ordering;
 use store::{Head, Rid, StoreError, Term, View};
 
@@ -21,11 +21,20 @@ pub(crate) enum Kept {
     Gone,
 }
 
-pub(crate) fn kept(view: &View<'_>, rid: Rid, zone: &Zone) -> Result<Kept, StoreError> {
+/// With `looks`, those of these parameters only, as [`SearchValues::decode_some`] says.
+pub(crate) fn kept(
+    view: &View<'_>,
+    rid: Rid,
+    (zone, looks): (&Zone, Option<&Looks>),
+) -> Result<Kept, StoreError> {
     let Some(bytes) = view.values(rid)? else {
         return Ok(Kept::Gone);
     };
-    let values = SearchValues::decode(&bytes, zone).filter(|values| values.is_of(zone));
+    let values = match looks {
+        Some(looks) => SearchValues::decode_some(&bytes, zone, looks),
+        None => SearchValues::decode(&bytes, zone),
+    };
+    let values = values.filter(|values| values.is_of(zone));
     Ok(values.map_or(Kept::Stale, Kept::Values))
 }
 
@@ -36,7 +45,7 @@ pub(crate) fn values_of(
     rid: Rid,
     zone: &Zone,
 ) -> Result<Option<SearchValues>, StoreError> {
-    match kept(view, rid, zone)? {
+    match kept(view, rid, (zone, None))? {
         Kept::Values(values) => Ok(Some(values)),
         Kept::Gone => Ok(None),
         Kept::Stale => extracted(view, rid, zone),

@@ -18,12 +18,16 @@ pub(super) enum Group {
 pub(super) struct Intersection<'t> {
     /// Shortest first.
     unions: Vec<Union<'t>>,
+    /// Candidates of the shortest that the others were asked about.
+    leaps: u64,
 }
 
 /// A union of more posting lists is read into one list of rids.
 const LISTS_MAX: usize = 8;
 /// Rids read from a posting list that cost as much as a row.
 const RIDS_PER_ROW: u64 = 16;
+/// Leaps from one list to another that cost as much as a row.
+const LEAPS_PER_ROW: u64 = 16;
 
 impl<'t> Intersection<'t> {
     pub(super) fn of(ground: &Ground<'t>, groups: Vec<Group>) -> Result<Self, Failure> {
@@ -31,7 +35,10 @@ impl<'t> Intersection<'t> {
             .into_iter()
             .map(|group| Union::of(ground, group))
             .collect();
-        let mut intersection = Intersection { unions: unions? };
+        let mut intersection = Intersection {
+            unions: unions?,
+            leaps: 0,
+        };
         intersection.order();
         Ok(intersection)
     }
@@ -52,12 +59,16 @@ impl<'t> Intersection<'t> {
     }
 
     /// The first candidate greater than or equal to `at`; call with ascending `at` only.
-    pub(super) fn seek(&mut self, at: Rid) -> Result<Option<Rid>, StoreError> {
+    pub(super) fn seek(&mut self, ground: &Ground, at: Rid) -> Result<Option<Rid>, Failure> {
         let Some((lead, others)) = self.unions.split_first_mut() else {
             return Ok(None);
         };
         let mut next = lead.seek(at)?;
         'leap: while let Some(candidate) = next {
+            self.leaps += 1;
+            if self.leaps.is_multiple_of(LEAPS_PER_ROW) {
+                ground.spend(1)?;
+            }
             for other in others.iter_mut() {
                 match other.seek(candidate)? {
                     None => return Ok(None),

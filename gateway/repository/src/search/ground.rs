@@ -5,21 +5,24 @@
 //! first page: versions are never thrown away, so the pages together are the answer of that moment,
 //! whatever and however much was written since.
 
+use super::counted::Counted;
 use super::pending::Pending;
 use super::since::Since;
 use crate::indexing::{self, Kept, standing::Trust};
 use fhir_mapping::model::{IssueCode, Json, Limits, parse};
-use fhir_mapping::search::{SearchValues, Zone, extract};
+use fhir_mapping::search::{Looks, SearchValues, Zone, extract};
 use gateway_ground::failure::{Category, Failure};
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
-use store::{ResourceKey, Rid, Seq, StoreError, StoredVersion, View};
+use store::{ResourceKey, Rid, Seq, StoreError, StoredVersion, Term, View};
 
 /// Rows that a search may read; a resource's values are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Budget(pub(super) u64);
 
 impl Budget {
+    /// What is searched at once, where it was asked for: some two milliseconds.
+    pub(super) const TINY: Budget = Budget(400);
     /// A short search: some tens of milliseconds.
     pub(super) const BRIEF: Budget = Budget(20_000);
     /// The longest: some seconds.
@@ -39,6 +42,7 @@ pub(super) struct Ground<'t> {
     stands: Stands<'t>,
     left: Cell<u64>,
     trust: OnceCell<Trust>,
+    counted: Option<(&'t Counted, store::Moment)>,
 }
 
 /// Which state of resources counts.
@@ -56,6 +60,8 @@ enum Stands<'t> {
 const VERSIONS_STEP: usize = 64;
 /// A body that is read and parsed counts as so many rows.
 const BODY_ROWS: u64 = 30;
+/// Bytes of a body that is only read which count as a row.
+const BYTES_PER_ROW: usize = 4 << 10;
 /// Number of the refusal, by which a brief search is told from a long one.
 pub(super) const TOO_COSTLY: &str = "E-SCAN-1";
 
@@ -67,6 +73,7 @@ impl<'t> Ground<'t> {
             stands: Stands::Now,
             left: Cell::new(budget.0),
             trust: OnceCell::new(),
+            counted: None,
         }
     }
 
@@ -85,6 +92,7 @@ impl<'t> Ground<'t> {
             stands,
             left: self.left.clone(),
             trust: self.trust.clone(),
+            counted: self.counted,
         }
     }
 
@@ -108,6 +116,26 @@ impl<'t> Ground<'t> {
                 ..self
             },
             false => self,
+        }
+    }
+
+    /// What is counted is remembered for that moment of the store, which the view shows.
+    pub(super) fn remembering(self, counted: &'t Counted, moment: store::Moment) -> Ground<'t> {
+        Ground {
+            counted: Some((counted, moment)),
+            ..self
+        }
+    }
+
+    /// How many live resources a type has in the store.
+    pub(super) fn count_of(&self, resource_type: &str) -> Result<u64, Failure> {
+        let count = || {
+            let term = Term(resource_type.as_bytes().to_vec());
+            Ok(self.view.postings(&term)?.count_exactly()?)
+        };
+        match self.counted {
+            Some((counted, moment)) => counted.of(resource_type, moment, count),
+            None => count(),
         }
     }
 
@@ -161,6 +189,15 @@ impl<'t> Ground<'t> {
 
     /// `None` for what is not there or deleted.
     pub(super) fn values(&self, rid: Rid) -> Result<Option<Rc<SearchValues>>, Failure> {
+        self.values_in(rid, None)
+    }
+
+    /// The same; of what is not looked at nothing need be there.
+    pub(super) fn values_in(
+        &self,
+        rid: Rid,
+        looks: Option<&Looks>,
+    ) -> Result<Option<Rc<SearchValues>>, Failure> {
         self.spend(1)?;
         match self.stands {
             Stands::Then(since) if since.is_newer(rid) => return Ok(None),
@@ -172,7 +209,7 @@ impl<'t> Ground<'t> {
             }
             _ => {}
         }
-        let values = match indexing::kept(&self.view, rid, self.zone)? {
+        let values = match indexing::kept(&self.view, rid, (self.zone, looks))? {
             Kept::Values(values) => Some(values),
             Kept::Gone => None,
             Kept::Stale => {
@@ -193,6 +230,15 @@ impl<'t> Ground<'t> {
         let values = tree.map(|tree| extract(&tree, self.zone));
         since.learn(rid, values.as_ref());
         Ok(values.map(Rc::new))
+    }
+
+    /// The live version of a resource, for the answer.
+    pub(super) fn shown(&self, rid: Rid) -> Result<Option<StoredVersion>, Failure> {
+        let stored = self.stored(rid)?;
+        let bytes = stored.as_ref().map_or(0, |stored| stored.body.len());
+        let rows = u64::try_from(bytes / BYTES_PER_ROW).unwrap_or(u64::MAX);
+        self.spend(rows.saturating_add(1))?;
+        Ok(stored)
     }
 
     /// The live version of a resource.

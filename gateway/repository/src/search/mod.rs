@@ -2,6 +2,7 @@
 //! Reading order: scan, candidates, judge, ground, since; then page, cursor, ordered, includes.
 
 mod candidates;
+mod counted;
 mod cursor;
 mod ground;
 mod includes;
@@ -15,6 +16,7 @@ mod since;
 #[cfg(test)]
 mod tests;
 
+pub(super) use counted::Counted;
 pub use cursor::Cursor;
 pub(super) use pending::{Made, Pending};
 pub(super) use since::Kept;
@@ -27,7 +29,7 @@ use judge::Judge;
 use page::{Picked, Picker};
 use scan::{Asked, Scan};
 use std::sync::atomic::Ordering;
-use store::{ResourceKey, Rid, Seq, StoredVersion, Term, View};
+use store::{ResourceKey, Rid, Seq, StoredVersion, View};
 
 /// A parsed search with its paging.
 #[derive(Clone, Debug)]
@@ -60,6 +62,8 @@ pub struct SearchPage {
 const COUNTED_UNASKED_MAX: u64 = 500;
 /// With more candidates than this, an estimate is not counted.
 const COUNTED_ESTIMATE_MAX: u64 = 2_000;
+/// Matches on a page that is made at once.
+const AT_ONCE_MAX: usize = 64;
 /// A page ends before its bodies are longer than this together; one match it always has.
 const PAGE_BYTES_MAX: usize = 16 << 20;
 
@@ -84,7 +88,27 @@ impl Repository {
 
     /// The same when it is short; `None` when it reads more than some ten thousand resources.
     pub fn search_briefly(&self, request: &SearchRequest) -> Result<Option<SearchPage>, Failure> {
-        match self.search_within(request, Budget::BRIEF) {
+        self.search_if(request, Budget::BRIEF)
+    }
+
+    /// The same when it takes no longer than a few reads, which need no thread that may block; `None`
+    /// when it reads more than some hundred resources.
+    pub fn search_at_once(&self, request: &SearchRequest) -> Result<Option<SearchPage>, Failure> {
+        let is_small = request.queries.len() == 1 && request.count <= AT_ONCE_MAX;
+        if !is_small {
+            return Ok(None);
+        }
+        let page = self.search_if(request, Budget::TINY)?;
+        // Includes that were left out for want of budget are not.
+        Ok(page.filter(|page| !page.includes_cut))
+    }
+
+    fn search_if(
+        &self,
+        request: &SearchRequest,
+        budget: Budget,
+    ) -> Result<Option<SearchPage>, Failure> {
+        match self.search_within(request, budget) {
             Ok(page) => Ok(Some(page)),
             Err(failure) if failure.issues.iter().any(|i| i.number == TOO_COSTLY) => Ok(None),
             Err(failure) => Err(failure),
@@ -100,7 +124,9 @@ impl Repository {
         let is_whole = self.inner.is_index_whole.load(Ordering::SeqCst);
         let snapshot = self.inner.store.snapshot()?;
         let view = snapshot.view();
-        let ground = Ground::now(view, self.zone(), budget).trusting(is_whole);
+        let ground = Ground::now(view, self.zone(), budget)
+            .trusting(is_whole)
+            .remembering(&self.inner.counted, snapshot.moment());
         let Some(after) = &request.after else {
             let moment = ground.moment()?;
             return page_of(&ground, request, moment);
@@ -148,7 +174,7 @@ fn page_of(
     let mut matches = Vec::with_capacity(picked.places.len());
     let mut bytes = 0_usize;
     for (_, rid) in &picked.places {
-        let Some(stored) = ground.stored(Rid(*rid))? else {
+        let Some(stored) = ground.shown(Rid(*rid))? else {
             continue;
         };
         bytes = bytes.saturating_add(stored.body.len());
@@ -279,13 +305,14 @@ fn pick_from(
 ) -> Result<Option<u64>, Failure> {
     let ground = judge.ground;
     let whole_type = match query.is_unrestricted() && ground.is_now() {
-        true => Some(posted(ground, query.resource_type())?),
+        true => Some(ground.count_of(query.resource_type())?),
         false => None,
     };
     if let Some(whole) = whole_type.filter(|whole| request.count == 0 || *whole == 0) {
         return Ok(Some(whole));
     }
-    let mut scan = Scan::new(judge, Asked::of(query))?;
+    let looks = query.looks();
+    let mut scan = Scan::new(judge, Asked::of(query))?.looking(&looks);
     if let Some(after) = request.after.as_ref().filter(|a| a.sort_key.is_empty()) {
         scan.at = Rid(after.rid.saturating_add(1));
     }
@@ -322,10 +349,4 @@ fn pick_from(
 fn estimate(query: &Query, request: &SearchRequest, count_max: u64) -> Option<u64> {
     let is_asked = query.total() == Total::Estimate && request.count > 0;
     (is_asked && count_max > COUNTED_ESTIMATE_MAX).then_some(count_max)
-}
-
-/// How many live resources a type has.
-fn posted(ground: &Ground, resource_type: &str) -> Result<u64, Failure> {
-    let term = Term(resource_type.as_bytes().to_vec());
-    Ok(ground.view.postings(&term)?.count_exactly()?)
 }

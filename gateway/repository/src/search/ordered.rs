@@ -5,7 +5,7 @@ use super::candidates::Group;
 use super::judge::Judge;
 use super::page::Picker;
 use super::scan::{Asked, Scan};
-use fhir_mapping::search::{DateBucket, DateOrder, Query, SortKey};
+use fhir_mapping::search::{DateBucket, DateOrder, Looks, Query, SortKey};
 use gateway_ground::failure::Failure;
 use std::collections::HashSet;
 use store::{Rid, Term};
@@ -21,9 +21,11 @@ pub(super) fn offer(
     (query, order): (&Query, &DateOrder),
     picker: &mut Picker,
 ) -> Result<(), Failure> {
+    let looks = query.looks();
     let mut walk = Walk {
         judge,
         query,
+        looks: &looks,
         order,
         seen: HashSet::new(),
     };
@@ -41,6 +43,7 @@ pub(super) fn offer(
 struct Walk<'w, 'g, 't> {
     judge: &'w Judge<'g, 't>,
     query: &'w Query,
+    looks: &'w Looks,
     order: &'w DateOrder,
     /// A long date is posted in several buckets.
     seen: HashSet<Rid>,
@@ -93,7 +96,8 @@ impl Walk<'_, '_, '_> {
             Some(term) => Scan::below(self.judge, asked, Group::Terms(vec![term]))?,
             None => Scan::new(self.judge, asked)?,
         }
-        .unchanged();
+        .unchanged()
+        .looking(self.looks);
         while let Some((rid, values)) = scan.next_unless(&self.seen)? {
             self.seen.insert(rid);
             picker.offer(rid, self.query.sort_key(&values));

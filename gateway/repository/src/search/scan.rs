@@ -3,7 +3,7 @@
 
 use super::candidates::{Group, Intersection};
 use super::judge::{Judge, has_url};
-use fhir_mapping::search::{Chain, Condition, Has, Query, SearchValues, reference_terms};
+use fhir_mapping::search::{Chain, Condition, Has, Looks, Query, SearchValues, reference_terms};
 use gateway_ground::failure::Failure;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -31,6 +31,8 @@ pub(super) struct Scan<'j, 'q, 'g, 't> {
     asked: Asked<'q>,
     candidates: Intersection<'t>,
     among: Among,
+    /// Values of these parameters are given; all, when it is not said.
+    looks: Option<&'q Looks>,
     /// Resources below this were seen.
     pub(super) at: Rid,
 }
@@ -92,6 +94,14 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
         }
     }
 
+    /// Gives the values of these parameters only; the conditions' must be among them.
+    pub(super) fn looking(self, looks: &'q Looks) -> Self {
+        Scan {
+            looks: Some(looks),
+            ..self
+        }
+    }
+
     fn planned(
         judge: &'j Judge<'g, 't>,
         asked: Asked<'q>,
@@ -105,6 +115,7 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
             asked,
             candidates: Intersection::of(judge.ground, groups)?,
             among: Among::All,
+            looks: None,
             at: Rid(0),
         })
     }
@@ -126,7 +137,7 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
         while let Some(rid) = self.next_candidate()? {
             self.at = Rid(rid.0.saturating_add(1));
             if !seen.contains(&rid)
-                && let Some(values) = self.judge.ground.values(rid)?
+                && let Some(values) = self.judge.ground.values_in(rid, self.looks)?
                 && self.matches(rid, &values)?
             {
                 return Ok(Some((rid, values)));
@@ -138,15 +149,18 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
     fn next_candidate(&mut self) -> Result<Option<Rid>, Failure> {
         let changed = self.judge.ground.changed_of(self.asked.resource_type);
         if self.among == Among::Unchanged {
-            let mut posted = self.candidates.seek(self.at)?;
+            let mut posted = self.candidates.seek(self.judge.ground, self.at)?;
             while let Some(rid) = posted.filter(|rid| changed.binary_search(rid).is_ok()) {
-                posted = self.candidates.seek(Rid(rid.0.saturating_add(1)))?;
+                posted = {
+                    let next = Rid(rid.0.saturating_add(1));
+                    self.candidates.seek(self.judge.ground, next)?
+                };
             }
             return Ok(posted);
         }
         let next = changed.partition_point(|rid| *rid < self.at);
         let changed = changed.get(next).copied();
-        let posted = self.candidates.seek(self.at)?;
+        let posted = self.candidates.seek(self.judge.ground, self.at)?;
         Ok(match (posted, changed) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -197,7 +211,7 @@ impl<'j, 'q, 'g, 't> Scan<'j, 'q, 'g, 't> {
                 return Ok(None);
             }
             let mut at = Rid(0);
-            while let Some(rid) = lists.seek(at)? {
+            while let Some(rid) = lists.seek(self.judge.ground, at)? {
                 rids.push(rid);
                 at = Rid(rid.0.saturating_add(1));
             }

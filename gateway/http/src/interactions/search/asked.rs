@@ -19,6 +19,8 @@ const PAGE: &str = "_page";
 const MEANS_NOTHING: &str = "_totalMethod";
 /// More matches are not left out: follow the links instead.
 const OFFSET_MAX: usize = 100_000;
+/// Longer queries are read on a thread that may block.
+const LIGHT_BYTES_MAX: usize = 1_024;
 /// Modifiers on tokens that ask the site's terminology.
 const TERMINOLOGICAL: [&str; 4] = [":in", ":not-in", ":above", ":below"];
 
@@ -93,18 +95,31 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Reads the pairs for every type that is searched. May look up value sets: for a blocking thread.
-    pub(super) fn parse(self, repository: &Repository) -> Result<Search, Failure> {
-        let needs_terminology = self.pairs.iter().any(|(name, _)| {
+    /// Is it soon read, and no value set looked up for it?
+    pub(super) fn is_light(&self) -> bool {
+        let length = |(name, value): &(String, String)| name.len() + value.len();
+        matches!(
+            self.target,
+            Target::Type(_) | Target::Compartment(_, Some(_))
+        ) && self.pairs.iter().map(length).sum::<usize>() <= LIGHT_BYTES_MAX
+            && !self.needs_terminology()
+    }
+
+    fn needs_terminology(&self) -> bool {
+        self.pairs.iter().any(|(name, _)| {
             TERMINOLOGICAL
                 .iter()
                 .any(|modifier| name.contains(modifier))
                 || name.as_str() == "_filter"
-        });
+        })
+    }
+
+    /// Reads the pairs for every type that is searched. For a blocking thread when it is not light.
+    pub(super) fn parse(self, repository: &Repository) -> Result<Search, Failure> {
         let first = self.after.as_deref().and_then(Cursor::asked_ms);
         let asked_ms = first.unwrap_or_else(|| repository.clock().now_ms());
         let asking = repository.asking(self.handling).whole().at(asked_ms);
-        let queries = match needs_terminology {
+        let queries = match self.needs_terminology() {
             false => self.queries(&asking),
             true => repository.with_terminology(|terminology| {
                 let terminology: &dyn Terminology = terminology;

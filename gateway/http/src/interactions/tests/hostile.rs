@@ -83,6 +83,18 @@ async fn includes_that_go_in_circles_come_to_an_end() {
     assert_eq!((count, urls.len()), (41, 41), "each comes once");
 }
 
+/// What a small search may read at once is no reason to leave anything out.
+#[tokio::test]
+async fn includes_of_a_small_search_are_whole() {
+    let site = Site::new();
+    circle(&site, 500).await;
+    let request = "GET Patient?_id=p&_revinclude=Observation:subject";
+    let tree = site.ask(request, &[], "").await.ok(200);
+    let modes = tree.items("entry").iter();
+    let modes = modes.filter_map(|entry| entry.str_at(&["search", "mode"]));
+    assert_eq!(modes.filter(|mode| *mode == "include").count(), 500);
+}
+
 #[tokio::test]
 async fn a_count_of_a_million_is_a_page_of_the_most_there_is() {
     let mut site = Site::new();
