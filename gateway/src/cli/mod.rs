@@ -315,7 +315,7 @@ mod tests {
         check("wayside restore s --resource Patient/1", true);
         check("wayside restore s --patient 1 --replace", false);
         check("wayside restore s --patient 1 --resource Patient/1", false);
-        check("wayside restore", false);
+        check("wayside restore", true);
         check("wayside keys", false);
         check("wayside keys status", true);
         check("wayside keys add-key-file /media/stick/key", true);
